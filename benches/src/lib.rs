@@ -1,0 +1,1 @@
+//! Benchmarks of dayfly beside the bare primitives and its peers

@@ -1,0 +1,1 @@
+//! Evidence to principal: SPIFFE certificates, OIDC tokens and our own tokens

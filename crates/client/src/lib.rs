@@ -1,0 +1,1 @@
+//! What workloads embed: get, hold, refresh and revoke short-lived credentials

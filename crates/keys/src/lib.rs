@@ -1,0 +1,1 @@
+//! Signing and verifying keys, JWK sets, thumbprints and certificate requests

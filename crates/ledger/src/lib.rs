@@ -1,0 +1,1 @@
+//! The ledger on Redis and on an embedded store

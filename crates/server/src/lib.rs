@@ -1,0 +1,1 @@
+//! The dayfly server: listeners, handlers, configuration, telemetry

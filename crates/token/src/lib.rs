@@ -1,0 +1,1 @@
+//! The wire vocabulary of dayfly: compact JWS parts, strict JSON, claims, SPIFFE IDs, scopes, tasks and times, without cryptography

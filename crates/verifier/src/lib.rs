@@ -1,0 +1,1 @@
+//! Checks dayfly credentials offline, revocation included
