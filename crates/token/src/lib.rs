@@ -1,1 +1,35 @@
-//! The wire vocabulary of dayfly: compact JWS parts, strict JSON, claims, SPIFFE IDs, scopes, tasks and times, without cryptography
+#![doc = include_str!("../README.md")]
+
+mod audience;
+pub mod base64url;
+mod claims;
+mod compact;
+mod confirmation;
+mod excerpt;
+pub mod feed;
+mod header;
+mod id;
+pub mod json;
+mod names;
+mod scope;
+mod spiffe;
+mod text;
+mod time;
+
+pub use audience::Audiences;
+pub use base64url::Base64Error;
+pub use claims::{
+    Actor, Claims, ClaimsError, DayflyClaims, MAX_ACTOR_DEPTH, MAX_ANCESTORS, MAX_SOURCE_BYTES,
+};
+pub use compact::{Compact, CompactError, MAX_TOKEN_BYTES, Part, assemble};
+pub use confirmation::Confirmation;
+pub use excerpt::Excerpt;
+pub use header::{Header, HeaderError, MAX_KID_BYTES};
+pub use id::{CredentialId, DecisionId, IdError};
+pub use json::JsonError;
+pub use names::{AudienceId, NameError, Slug, TaskId, TaskName, WorkloadId};
+pub use scope::{MAX_SCOPES, Scope, ScopeSet};
+pub use spiffe::{
+    MAX_SPIFFE_ID_BYTES, MAX_TRUST_DOMAIN_BYTES, SpiffeId, SpiffeIdError, TrustDomain,
+};
+pub use time::UnixTime;
