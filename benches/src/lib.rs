@@ -1,1 +1,1 @@
-//! Benchmarks of dayfly beside the bare primitives and its peers
+//! What the benchmarks share: timing and the table that they print.

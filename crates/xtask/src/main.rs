@@ -1,1 +1,160 @@
-fn main() {}
+//! `cargo xtask check`, `cargo xtask test`, `cargo xtask generate`: what CI runs, and what a
+//! newcomer runs.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line")]
+
+mod dependencies;
+mod layers;
+mod project;
+mod redis;
+
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use project::root;
+
+const USAGE: &str = "\
+usage: cargo xtask <command>
+
+  check      format, lints, documentation, crate layers, dependency bans and licences
+  test       every test; finds redis-server, or installs it where it may
+  generate   rewrites the generated files under api/";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let result = match (arguments.next().as_deref(), arguments.next()) {
+        (Some("check"), None) => check(),
+        (Some("test"), None) => test(),
+        (Some("generate"), None) => generate(),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check() -> anyhow::Result<()> {
+    cargo(&["fmt", "--all", "--check"], &[])?;
+    step("crate layers", layers::check)?;
+    step("dependencies", dependencies::check)?;
+    cargo(
+        &[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--",
+            "--deny",
+            "warnings",
+        ],
+        &[],
+    )?;
+    cargo(
+        &[
+            "doc",
+            "--workspace",
+            "--no-deps",
+            "--locked",
+            "--document-private-items",
+        ],
+        &[(
+            "RUSTDOCFLAGS",
+            "--deny warnings --allow rustdoc::private_intra_doc_links",
+        )],
+    )?;
+    without_c()
+}
+
+/// The verifier for those who have no C compiler: any attempt to call one fails.
+fn without_c() -> anyhow::Result<()> {
+    let no = "/bin/false";
+    cargo(
+        &[
+            "check",
+            "--package",
+            "dayfly-verifier",
+            "--no-default-features",
+            "--features",
+            "portable",
+            "--locked",
+            "--target-dir",
+            "target/portable",
+        ],
+        &[("CC", no), ("CXX", no), ("AR", no)],
+    )
+}
+
+fn test() -> anyhow::Result<()> {
+    let redis = redis::find_or_install()?;
+    println!("redis-server: {redis}");
+    cargo(&["build", "--workspace", "--bins", "--locked"], &[])?;
+    let binary = project::target_dir()?.join("debug/dayfly");
+    let environment = [
+        ("DAYFLY_REDIS_SERVER", redis.as_str()),
+        (
+            "DAYFLY_BIN",
+            binary
+                .to_str()
+                .context("the target directory is not UTF-8")?,
+        ),
+    ];
+    cargo(
+        &[
+            "test",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--no-fail-fast",
+        ],
+        &environment,
+    )?;
+    cargo(&["test", "--workspace", "--doc", "--locked"], &environment)
+}
+
+fn generate() -> anyhow::Result<()> {
+    cargo(
+        &[
+            "test",
+            "--package",
+            "dayfly-tests",
+            "--test",
+            "e2e",
+            "contract::",
+            "--locked",
+        ],
+        &[("DAYFLY_BLESS", "1")],
+    )
+}
+
+fn step(name: &str, run: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    println!("xtask: {name}");
+    run().with_context(|| name.to_owned())
+}
+
+fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<()> {
+    println!("xtask: cargo {}", arguments.join(" "));
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "how long a step took is for the reader"
+    )]
+    let started = std::time::Instant::now();
+    let status = Command::new(project::cargo())
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .current_dir(root())
+        .status()
+        .context("cargo cannot be started")?;
+    let took = Duration::from_secs(started.elapsed().as_secs());
+    if !status.success() {
+        bail!("`cargo {}` failed after {took:?}", arguments.join(" "));
+    }
+    println!("xtask: passed in {took:?}");
+    Ok(())
+}
