@@ -1,0 +1,1 @@
+//! Certificate requests (PKCS#10, RFC 2986).
