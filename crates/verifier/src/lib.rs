@@ -1,1 +1,57 @@
-//! Checks dayfly credentials offline, revocation included
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod builder;
+pub mod feed;
+pub mod manual;
+mod peer;
+mod rejection;
+pub mod revocation;
+mod unverified;
+mod verified;
+mod verifier;
+
+#[cfg(feature = "axum")]
+pub mod axum;
+#[cfg(feature = "http")]
+pub mod fetch;
+#[cfg(feature = "http")]
+pub mod follow { pub(crate) struct Guard; }
+#[cfg(any(feature = "http", feature = "rustls", feature = "tower"))]
+mod rim;
+#[cfg(feature = "rustls")]
+pub mod svid;
+#[cfg(feature = "testing")]
+pub mod testing;
+#[cfg(feature = "rustls")]
+pub mod tls;
+#[cfg(feature = "tower")]
+pub mod tower;
+
+pub use builder::{BuildError, RevocationSource, VerifierBuilder};
+pub use peer::{PeerCertificate, Presented};
+pub use rejection::{Rejection, RejectionCode};
+pub use revocation::Revocations;
+pub use unverified::UnverifiedToken;
+pub use verified::{Freshness, Verified};
+pub use verifier::Verifier;
+
+// What appears in the signatures above, so that users need no second dependency for it.
+pub use dayfly_keys::{JwkSet, KeySet};
+pub use dayfly_token::{
+    Actor, Audiences, Claims, Confirmation, Scope, ScopeSet, SpiffeId, UnixTime, WorkloadId,
+};
+
+/// Seconds within which a revocation state counts as fresh: three heartbeats of the feed, which sends one every
+/// 5 s, so that one lost heartbeat is not yet called stale.
+pub const FRESH_SECS: u64 = 15;
+
+/// Leeway for clocks in seconds, unless the builder says otherwise.
+pub const DEFAULT_LEEWAY_SECS: u64 = 30;
+
+/// Largest leeway in seconds: more would be a way around `exp` for tokens that live minutes.
+pub const MAX_LEEWAY_SECS: u64 = 60;
+
+/// Longest lifetime of a token in seconds, unless the builder says otherwise: the longest that a dayfly issuer
+/// can be configured to.
+pub const DEFAULT_MAX_LIFETIME_SECS: u64 = 3600;

@@ -1,0 +1,163 @@
+use std::sync::Arc;
+
+use dayfly_keys::KeySet;
+
+use crate::revocation::Revocations;
+use crate::verifier::{AcceptedAudience, Core, Limits, Verifier};
+use crate::{DEFAULT_LEEWAY_SECS, DEFAULT_MAX_LIFETIME_SECS, MAX_LEEWAY_SECS};
+
+/// Where a verifier learns of revocations. There is no default: the choice is the API's, and visible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RevocationSource {
+    /// From the issuer's feed, kept up to date by a follower.
+    Follow,
+    /// From a bundle file or statements that the embedding program loads; its age counts as the feed's age.
+    Bundle,
+    /// From nowhere: a revoked token is accepted until it expires, and [`Freshness::Unknown`](crate::Freshness)
+    /// says so.
+    None,
+}
+
+/// Why a verifier was not built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// No audience was given; a verifier without one would accept tokens meant for other APIs.
+    #[error("no audience: name the API that this verifier protects")]
+    AudienceMissing,
+    /// An empty audience.
+    #[error("an audience is empty")]
+    AudienceEmpty,
+    /// An empty issuer.
+    #[error("the issuer is empty")]
+    IssuerEmpty,
+    /// A leeway over the cap.
+    #[error("a leeway of {leeway_secs} s is over the cap of {MAX_LEEWAY_SECS} s")]
+    Leeway {
+        /// What was asked for, in seconds.
+        leeway_secs: u64,
+    },
+    /// A longest lifetime of zero.
+    #[error("a longest lifetime of 0 s accepts nothing")]
+    Lifetime,
+    /// Nothing was said about revocations.
+    #[error("nothing said about revocations: call `revocation` with `Follow`, `Bundle` or `None`")]
+    RevocationUnspecified,
+}
+
+/// Collects what a [`Verifier`] needs to know.
+#[derive(Clone)]
+#[must_use]
+pub struct VerifierBuilder {
+    issuer: String,
+    audiences: Vec<String>,
+    any_audience: bool,
+    keys: KeySet,
+    revocation: Option<RevocationSource>,
+    revocations: Option<Arc<Revocations>>,
+    leeway_secs: u64,
+    max_lifetime_secs: u64,
+    max_staleness_secs: Option<u64>,
+}
+
+impl VerifierBuilder {
+    pub(crate) fn new(issuer: String) -> Self {
+        Self {
+            issuer,
+            audiences: Vec::new(),
+            any_audience: false,
+            keys: KeySet::default(),
+            revocation: None,
+            revocations: None,
+            leeway_secs: DEFAULT_LEEWAY_SECS,
+            max_lifetime_secs: DEFAULT_MAX_LIFETIME_SECS,
+            max_staleness_secs: None,
+        }
+    }
+
+    /// An audience that this API answers to, compared byte by byte. May be called more than once, and must be
+    /// called at least once.
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.audiences.push(audience.into());
+        self
+    }
+
+    /// Accepts tokens for every audience. Only for the issuer itself, which exchanges and introspects tokens
+    /// that are meant for others; anywhere else it lets a token for one API into another.
+    pub fn danger_any_audience(mut self) -> Self {
+        self.any_audience = true;
+        self
+    }
+
+    /// The issuer's keys. Without any, every token is refused until [`Verifier::replace_keys`] brings some.
+    pub fn keys(mut self, keys: KeySet) -> Self {
+        self.keys = keys;
+        self
+    }
+
+    /// Where revocations come from; must be called.
+    pub const fn revocation(mut self, source: RevocationSource) -> Self {
+        self.revocation = Some(source);
+        self
+    }
+
+    /// Uses a revocation state that something else keeps, or that several verifiers share.
+    pub fn shared_revocations(mut self, revocations: Arc<Revocations>) -> Self {
+        self.revocations = Some(revocations);
+        self
+    }
+
+    /// Leeway for clocks in seconds, at most 60; 30 if not called.
+    pub const fn leeway_secs(mut self, secs: u64) -> Self {
+        self.leeway_secs = secs;
+        self
+    }
+
+    /// The longest lifetime `exp - iat` that is accepted, in seconds; 3600 if not called. What the issuer
+    /// publishes can only lower it.
+    pub const fn max_lifetime_secs(mut self, secs: u64) -> Self {
+        self.max_lifetime_secs = secs;
+        self
+    }
+
+    /// The oldest revocation state that is accepted, in seconds; the longest lifetime if not called, because
+    /// nothing that was issued before the line was cut is alive after it. 0 accepts only what was heard this
+    /// very second; sensible values begin at 10, two heartbeats.
+    pub const fn max_staleness_secs(mut self, secs: u64) -> Self {
+        self.max_staleness_secs = Some(secs);
+        self
+    }
+
+    /// The verifier.
+    ///
+    /// # Errors
+    /// If the issuer, an audience or the choice about revocations is missing, or a limit is out of range.
+    pub fn build(self) -> Result<Verifier, BuildError> {
+        if self.issuer.is_empty() {
+            return Err(BuildError::IssuerEmpty);
+        }
+        if self.audiences.iter().any(String::is_empty) {
+            return Err(BuildError::AudienceEmpty);
+        }
+        let audience = match (self.any_audience, self.audiences.is_empty()) {
+            (true, _) => AcceptedAudience::Any,
+            (false, false) => AcceptedAudience::OneOf(self.audiences),
+            (false, true) => return Err(BuildError::AudienceMissing),
+        };
+        if self.leeway_secs > MAX_LEEWAY_SECS {
+            return Err(BuildError::Leeway { leeway_secs: self.leeway_secs });
+        }
+        if self.max_lifetime_secs == 0 {
+            return Err(BuildError::Lifetime);
+        }
+        let source = self.revocation.ok_or(BuildError::RevocationUnspecified)?;
+        let limits = Limits {
+            leeway_secs: self.leeway_secs,
+            max_lifetime_secs: self.max_lifetime_secs,
+            max_staleness_secs: self.max_staleness_secs,
+        };
+        let revocations = self.revocations.unwrap_or_default();
+        Ok(Verifier::of(Core::new(self.issuer, audience, source, limits, self.keys, revocations)))
+    }
+}

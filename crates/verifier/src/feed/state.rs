@@ -1,0 +1,167 @@
+use std::cmp::Ordering;
+use std::fmt;
+use std::sync::Arc;
+
+use dayfly_keys::KeySet;
+use dayfly_token::feed::Statement;
+use dayfly_token::{Excerpt, UnixTime};
+
+use super::{FeedError, MAX_ENTRIES, open_statement};
+use crate::revocation::Revocations;
+
+/// Follows the statements of one issuer into a [`Revocations`], without I/O.
+///
+/// Everything that was truly signed is merged, in whatever order and however often it comes, because entries
+/// only ever take away. What needs care is the claim to completeness: [`Revocations::heard`] moves only when
+/// nothing can be missing between what was known and what the statement covers.
+pub struct FeedState {
+    issuer: String,
+    keys: KeySet,
+    revocations: Arc<Revocations>,
+    cursor: Option<Cursor>,
+}
+
+/// A place in the issuer's control stream; good for resuming and for nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// Names the history that `id` belongs to.
+    pub epoch: String,
+    /// The last control entry that is known.
+    pub id: String,
+}
+
+/// What a statement did, and what the follower should do about it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Everything up to the statement's end is known.
+    Applied {
+        /// The control entry that is known up to.
+        to: String,
+    },
+    /// Its entries count, but something before it is missing: fetch a snapshot.
+    Gap {
+        /// The issuer's keys have changed as well.
+        keys_changed: bool,
+    },
+    /// Like `Applied`, and the issuer's keys have changed: fetch them again.
+    KeysChanged {
+        /// The control entry that is known up to.
+        to: String,
+    },
+    /// Nothing changed. If it comes from the issuer itself, something is wrong there or on the way.
+    Refused(FeedError),
+    /// Nothing changed: the key may be new. Fetch `/v1/trust` once per cooldown, and try the next statement.
+    UnknownKey {
+        /// The key's id, escaped and cut.
+        kid: Excerpt,
+    },
+}
+
+impl FeedState {
+    /// Follows `issuer`, trusting the feed keys `keys`, into `revocations`.
+    #[must_use]
+    pub const fn new(issuer: String, keys: KeySet, revocations: Arc<Revocations>) -> Self {
+        Self { issuer, keys, revocations, cursor: None }
+    }
+
+    /// Puts the feed keys of the issuer's present `/v1/trust` in the place of the former ones.
+    pub fn replace_keys(&mut self, keys: KeySet) {
+        self.keys = keys;
+    }
+
+    /// Where to resume; `None` before the first snapshot.
+    #[must_use]
+    pub const fn cursor(&self) -> Option<&Cursor> {
+        self.cursor.as_ref()
+    }
+
+    /// Takes one statement: a snapshot or a piece of the stream.
+    pub fn apply(&mut self, text: &str, now: UnixTime) -> Outcome {
+        let statement = match open_statement(text, &self.keys, &self.issuer, now) {
+            Ok(statement) => statement,
+            Err(FeedError::UnknownKey { kid }) => return Outcome::UnknownKey { kid },
+            Err(error) => return Outcome::Refused(error),
+        };
+        if let Err(error) = self.make_room(statement.entries.len(), now) {
+            return Outcome::Refused(error);
+        }
+        self.revocations.merge(&statement.entries, now);
+        let Some(id) = self.known_up_to(&statement) else {
+            return Outcome::Gap { keys_changed: statement.keys_changed };
+        };
+        self.revocations.heard(statement.as_of);
+        self.cursor = Some(Cursor { epoch: statement.epoch, id: id.clone() });
+        if statement.keys_changed {
+            Outcome::KeysChanged { to: id }
+        } else {
+            Outcome::Applied { to: id }
+        }
+    }
+
+    fn make_room(&self, new: usize, now: UnixTime) -> Result<(), FeedError> {
+        if self.revocations.len() + new > MAX_ENTRIES {
+            self.revocations.purge(now);
+        }
+        let entries = self.revocations.len() + new;
+        if entries > MAX_ENTRIES { Err(FeedError::Full { entries }) } else { Ok(()) }
+    }
+
+    /// The control entry up to which everything is known with `statement`; `None` if something may be missing.
+    fn known_up_to(&self, statement: &Statement) -> Option<String> {
+        let Some(cursor) = self.cursor.as_ref().filter(|cursor| cursor.epoch == statement.epoch) else {
+            // Another history: only a snapshot says everything about it.
+            return statement.snapshot.then(|| statement.to.clone());
+        };
+        let knows = |id: &str| compare_ids(id, &cursor.id).is_some_and(Ordering::is_le);
+        if knows(&statement.to) {
+            // A duplicate, an older piece or an older snapshot: what is known already reaches further.
+            Some(cursor.id.clone())
+        } else if statement.snapshot || knows(&statement.from) {
+            Some(statement.to.clone())
+        } else {
+            None
+        }
+    }
+}
+
+impl Cursor {
+    /// The text that the issuer's `?from=` takes.
+    #[must_use]
+    pub fn text(&self) -> String {
+        format!("{}.{}", self.epoch, self.id)
+    }
+}
+
+impl fmt::Debug for FeedState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FeedState").field("issuer", &self.issuer).field("cursor", &self.cursor).finish_non_exhaustive()
+    }
+}
+
+/// The order of two control ids: numbers with `-` between them, as streams of Redis and counters have them.
+/// Ids of another form are only ever equal or unknown.
+fn compare_ids(a: &str, b: &str) -> Option<Ordering> {
+    if a == b {
+        return Some(Ordering::Equal);
+    }
+    let numbers = |id: &str| id.split('-').map(str::parse).collect::<Result<Vec<u64>, _>>().ok();
+    let (a, b) = (numbers(a)?, numbers(b)?);
+    (a.len() == b.len()).then(|| a.cmp(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_compare_as_numbers() {
+        assert_eq!(compare_ids("9-1", "10-0"), Some(Ordering::Less));
+        assert_eq!(compare_ids("10-2", "10-1"), Some(Ordering::Greater));
+        assert_eq!(compare_ids("7", "7"), Some(Ordering::Equal));
+        assert_eq!(compare_ids("opaque", "opaque"), Some(Ordering::Equal));
+        for (a, b) in [("opaque", "other"), ("1", "1-0"), ("", "1"), ("-1", "1"), ("1-99999999999999999999", "1-1")] {
+            assert_eq!(compare_ids(a, b), None, "{a} {b}");
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The one place of this crate that reads the clock; the verify path takes `now` as an argument.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use dayfly_token::UnixTime;
+
+/// The present. A clock before 1970 is 1970: everything is then not yet valid.
+#[expect(clippy::disallowed_methods, reason = "the layer, the server and the follower live at the rim")]
+pub(crate) fn now() -> UnixTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    UnixTime::from_secs(since.as_secs())
+}

@@ -1,0 +1,12 @@
+//! TLS for APIs that take client certificates: configurations without resumption, and a server whose
+//! connections tell the layer who the peer is.
+//!
+//! `axum::serve` has no TLS, and behind a listener that does the handshake itself one stalled client would hold
+//! up all others; [`Server`] does each handshake in a task of its own.
+
+mod config;
+mod half_open;
+mod server;
+
+pub use config::{ConfigError, ServerIdentity, provider, server_config};
+pub use server::{Limits, PeerAddress, Server};

@@ -1,0 +1,123 @@
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, Response, StatusCode};
+
+use crate::RejectionCode;
+
+/// Seconds after which a caller may try again when this API has lost its revocation state.
+const RETRY_AFTER_SECS: u16 = 5;
+
+/// Why a request is turned away, as RFC 6750 tells the caller: enough to know what to do next, and nothing of
+/// what the verifier knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Challenge {
+    /// 401 without an error code: no token at all (RFC 6750 section 3.1).
+    TokenMissing,
+    /// 400 `invalid_request`: a token in the wrong place, or more than one.
+    InvalidRequest,
+    /// 401 `invalid_token`: get another one.
+    InvalidToken,
+    /// 403 `insufficient_scope`: a token with this scope would do.
+    InsufficientScope {
+        /// The scopes that are needed, separated by spaces.
+        scope: String,
+    },
+    /// 503: this API is cut off from its issuer for longer than it accepts; another token would not help.
+    Unavailable,
+}
+
+impl Challenge {
+    /// What a rejected token is answered with.
+    #[must_use]
+    pub const fn of(code: RejectionCode) -> Self {
+        match code {
+            RejectionCode::RevocationStale => Self::Unavailable,
+            _ => Self::InvalidToken,
+        }
+    }
+
+    /// The status.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::TokenMissing | Self::InvalidToken => StatusCode::UNAUTHORIZED,
+            Self::InvalidRequest => StatusCode::BAD_REQUEST,
+            Self::InsufficientScope { .. } => StatusCode::FORBIDDEN,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The whole answer, with an empty body.
+    #[must_use]
+    pub fn response<B: Default>(&self, resource_metadata: Option<&str>) -> Response<B> {
+        let mut response = Response::new(B::default());
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        if matches!(self, Self::Unavailable) {
+            headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS));
+        } else if let Ok(value) = HeaderValue::try_from(self.header(resource_metadata)) {
+            headers.insert(WWW_AUTHENTICATE, value);
+        }
+        response
+    }
+
+    fn header(&self, resource_metadata: Option<&str>) -> String {
+        let scope = match self {
+            Self::InsufficientScope { scope } => Some(scope.as_str()),
+            _ => None,
+        };
+        let parameters = [("error", self.error()), ("scope", scope), ("resource_metadata", resource_metadata)];
+        let mut header = String::from("Bearer");
+        let mut separator = ' ';
+        for (name, value) in parameters {
+            // What cannot stand in a quoted string unescaped is left out: no scope and no URL has it.
+            let Some(value) = value.filter(|value| value.bytes().all(can_be_quoted)) else { continue };
+            header.push(separator);
+            header.push_str(&format!("{name}=\"{value}\""));
+            separator = ',';
+        }
+        header
+    }
+
+    const fn error(&self) -> Option<&'static str> {
+        match self {
+            Self::TokenMissing | Self::Unavailable => None,
+            Self::InvalidRequest => Some("invalid_request"),
+            Self::InvalidToken => Some("invalid_token"),
+            Self::InsufficientScope { .. } => Some("insufficient_scope"),
+        }
+    }
+}
+
+const fn can_be_quoted(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers() {
+        let scope = Challenge::InsufficientScope { scope: "deploy:write".to_owned() };
+        let url = Some("https://api.example/.well-known/oauth-protected-resource");
+        for (challenge, url, header) in [
+            (Challenge::TokenMissing, None, "Bearer"),
+            (
+                Challenge::TokenMissing,
+                url,
+                "Bearer resource_metadata=\"https://api.example/.well-known/oauth-protected-resource\"",
+            ),
+            (Challenge::InvalidToken, None, "Bearer error=\"invalid_token\""),
+            (Challenge::InvalidRequest, Some("x\" y=\"z"), "Bearer error=\"invalid_request\""),
+            (scope.clone(), None, "Bearer error=\"insufficient_scope\",scope=\"deploy:write\""),
+        ] {
+            assert_eq!(challenge.header(url), header);
+            let response = challenge.response::<()>(url);
+            assert_eq!(response.headers()[WWW_AUTHENTICATE], header);
+        }
+        let unavailable = Challenge::Unavailable.response::<()>(None);
+        assert_eq!((unavailable.status(), unavailable.headers().contains_key(WWW_AUTHENTICATE)), (StatusCode::SERVICE_UNAVAILABLE, false));
+        assert_eq!(scope.status(), StatusCode::FORBIDDEN);
+    }
+}

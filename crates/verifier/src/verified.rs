@@ -1,0 +1,192 @@
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+
+use dayfly_token::{Actor, Audiences, Claims, Confirmation, ScopeSet, SpiffeId, UnixTime, WorkloadId};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// How old the revocation state was when a token was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Freshness {
+    /// Heard within [`FRESH_SECS`](crate::FRESH_SECS).
+    Fresh,
+    /// Heard longer ago, but within what this API accepts.
+    Stale {
+        /// Seconds since the issuer was last heard.
+        #[serde(rename = "age")]
+        age_secs: u64,
+    },
+    /// This verifier follows no revocations, as its builder was told.
+    Unknown,
+}
+
+/// An access token that passed every check of [`Verifier::verify`](crate::Verifier::verify), which alone makes it.
+///
+/// Cloning is cheap. For authorisation use the subject, the outermost actor, the scopes and the details; the
+/// other accessors are for audit and for support.
+#[derive(Clone)]
+pub struct Verified {
+    pub(crate) token: Arc<Checked>,
+    pub(crate) freshness: Freshness,
+}
+
+pub(crate) struct Checked {
+    pub(crate) kid: String,
+    pub(crate) claims: Claims,
+}
+
+static NO_SCOPES: LazyLock<ScopeSet> = LazyLock::new(ScopeSet::default);
+
+impl Verified {
+    /// The claims as one value, for those who issue from them or print them; not for logs.
+    #[must_use]
+    pub fn claims(&self) -> &Claims {
+        &self.token.claims
+    }
+
+    /// The issuer, which is the verifier's.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.claims().iss
+    }
+
+    /// Whom the token speaks for: in dayfly's own tokens the SPIFFE ID of a registered workload.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        &self.claims().sub
+    }
+
+    /// The subject as `owner/workload`, if it is a SPIFFE ID of that form.
+    #[must_use]
+    pub fn workload(&self) -> Option<WorkloadId> {
+        workload_of(self.subject())
+    }
+
+    /// The client that the token was issued to.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        &self.claims().client_id
+    }
+
+    /// The APIs that the token is for; this one is among them.
+    #[must_use]
+    pub fn audience(&self) -> &Audiences {
+        &self.claims().aud
+    }
+
+    /// What the token may do; empty if it carries no scope.
+    #[must_use]
+    pub fn scopes(&self) -> &ScopeSet {
+        self.claims().scope.as_ref().unwrap_or(&NO_SCOPES)
+    }
+
+    /// Whether `scope` is among [`Verified::scopes`]; exact, without wildcards.
+    #[must_use]
+    pub fn has_scope(&self, scope: &str) -> bool {
+        self.scopes().contains(scope)
+    }
+
+    /// The task, `owner/task`.
+    #[must_use]
+    pub fn task(&self) -> Option<&str> {
+        self.claims().txn.as_deref()
+    }
+
+    /// The credential id (`jti`): what logs, revocations and one-time checks name. Never use the token's text
+    /// or its hash for that: an ECDSA signature has a twin.
+    #[must_use]
+    pub fn credential_id(&self) -> &str {
+        &self.claims().jti
+    }
+
+    /// When the token was issued.
+    #[must_use]
+    pub fn issued_at(&self) -> UnixTime {
+        self.claims().iat
+    }
+
+    /// When the token expires.
+    #[must_use]
+    pub fn expires_at(&self) -> UnixTime {
+        self.claims().exp
+    }
+
+    /// What the token is bound to; the caller has proved it.
+    #[must_use]
+    pub fn confirmation(&self) -> Option<&Confirmation> {
+        self.claims().cnf.as_ref()
+    }
+
+    /// Who acts for the subject: the outermost actor, the only one that may decide anything (RFC 8693 section 4.1).
+    #[must_use]
+    pub fn actor(&self) -> Option<&str> {
+        self.actor_chain().map(|actor| actor.sub.as_str())
+    }
+
+    /// All actors, outermost first. For the audit only.
+    #[must_use]
+    pub fn actor_chain(&self) -> Option<&Actor> {
+        self.claims().act.as_ref()
+    }
+
+    /// The rule that mapped the evidence to the workload.
+    #[must_use]
+    pub fn rule(&self) -> Option<&str> {
+        self.claims().dfy.as_ref().map(|dfy| dfy.rule.as_str())
+    }
+
+    /// The environment of the workload.
+    #[must_use]
+    pub fn environment(&self) -> Option<&str> {
+        self.claims().dfy.as_ref().map(|dfy| dfy.env.as_str())
+    }
+
+    /// Ids of the credentials that this one descends from.
+    #[must_use]
+    pub fn ancestors(&self) -> &[String] {
+        self.claims().dfy.as_ref().map_or(&[], |dfy| dfy.anc.as_slice())
+    }
+
+    /// The authorization details (RFC 9396), each with a `type`.
+    #[must_use]
+    pub fn authorization_details(&self) -> &[Map<String, Value>] {
+        self.claims().authorization_details.as_deref().unwrap_or_default()
+    }
+
+    /// The id of the key that signed the token.
+    #[must_use]
+    pub fn kid(&self) -> &str {
+        &self.token.kid
+    }
+
+    /// How old the revocation state was.
+    #[must_use]
+    pub const fn freshness(&self) -> Freshness {
+        self.freshness
+    }
+
+    /// The claims as JSON, without the unknown ones. For people and tools; not for logs.
+    #[must_use]
+    pub fn claims_json(&self) -> Value {
+        serde_json::to_value(self.claims()).unwrap_or_default()
+    }
+}
+
+/// Subject and credential id; a log must not collect full claims.
+impl fmt::Debug for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verified")
+            .field("subject", &self.subject())
+            .field("credential_id", &self.credential_id())
+            .field("freshness", &self.freshness)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `owner/workload` of a subject that is a SPIFFE ID of that form.
+pub(crate) fn workload_of(subject: &str) -> Option<WorkloadId> {
+    let id: SpiffeId = subject.parse().ok()?;
+    WorkloadId::from_spiffe_id(&id).ok()
+}
