@@ -1,1 +1,0 @@
-//! Certificate requests (PKCS#10, RFC 2986).
