@@ -239,8 +239,8 @@ struct Names<'de> {
 }
 
 impl<'de> Names<'de> {
-    fn contains(&self, name: &Cow<'de, str>) -> bool {
-        self.few.contains(name) || self.many.contains(name)
+    fn contains(&self, name: &str) -> bool {
+        self.few.iter().any(|known| known == name) || self.many.contains(name)
     }
 
     fn insert(&mut self, name: Cow<'de, str>) {
