@@ -1,0 +1,14 @@
+//! End-to-end tests: real `dayfly serve` processes, real TLS, real stores, by subject.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "tests fail loudly, read the clock and say what they skip"
+)]
+
+mod exchange;
+mod harness;
