@@ -16,7 +16,7 @@ pub mod axum;
 #[cfg(feature = "http")]
 pub mod fetch;
 #[cfg(feature = "http")]
-pub mod follow { pub(crate) struct Guard; }
+pub mod follow;
 #[cfg(any(feature = "http", feature = "rustls", feature = "tower"))]
 mod rim;
 #[cfg(feature = "rustls")]

@@ -34,7 +34,7 @@ pub struct Verifier {
     core: Arc<Core>,
     /// Ends the background task with the last clone.
     #[cfg(feature = "http")]
-    pub(crate) follower: Option<Arc<crate::follow::Guard>>,
+    _follower: Option<Arc<crate::follow::Guard>>,
 }
 
 /// What a verifier knows; the follower of the feature `http` keeps it up to date.
@@ -73,8 +73,13 @@ impl Verifier {
         Self {
             core: Arc::new(core),
             #[cfg(feature = "http")]
-            follower: None,
+            _follower: None,
         }
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn followed_by(self, guard: crate::follow::Guard) -> Self {
+        Self { _follower: Some(Arc::new(guard)), ..self }
     }
 
     /// Checks a token completely: form, type, algorithm, signature, issuer, audience, times, required claims,

@@ -47,9 +47,6 @@ pub enum BundleError {
         /// Why.
         source: FeedError,
     },
-    /// The statement is a piece of the stream, which does not say everything.
-    #[error("the statement is no snapshot")]
-    NoSnapshot,
     /// Longer than [`MAX_BUNDLE_BYTES`].
     #[error("{length} bytes are more than {MAX_BUNDLE_BYTES}")]
     TooLong {
@@ -82,7 +79,7 @@ impl Verifier {
         let mut feed = FeedState::new(self.issuer().to_owned(), trust, self.revocations().clone());
         match feed.apply(&bundle.snapshot, now) {
             Outcome::Applied { .. } | Outcome::KeysChanged { .. } => {}
-            Outcome::Gap { .. } => return Err(BundleError::NoSnapshot),
+            Outcome::Gap { .. } => return Err(BundleError::Snapshot { source: FeedError::NotASnapshot }),
             Outcome::Refused(source) => return Err(BundleError::Snapshot { source }),
             Outcome::UnknownKey { kid } => {
                 return Err(BundleError::Snapshot { source: FeedError::UnknownKey { kid } });

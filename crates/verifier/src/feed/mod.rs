@@ -81,6 +81,9 @@ pub enum FeedError {
         /// What is wrong with it.
         source: JsonError,
     },
+    /// A piece of the stream where a snapshot was needed.
+    #[error("the statement is no snapshot")]
+    NotASnapshot,
     /// The signature does not hold.
     #[error("the statement's signature does not hold")]
     Signature {

@@ -1,0 +1,189 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout_at};
+use tracing::{debug, info, warn};
+use url::Url;
+
+use super::Timing;
+use super::backoff::Backoff;
+use super::connect::{ConnectError, fetch, parse_keys};
+use super::keys::Chain;
+use super::metadata::FeedEndpoints;
+use super::sse::{EventReader, EventTooLong};
+use crate::feed::{FeedError, FeedState, MAX_STATEMENT_BYTES, Outcome};
+use crate::fetch::{FetchError, Fetcher};
+use crate::verifier::Core;
+
+/// Longest time for a snapshot: the largest one over 1 MB/s.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Keeps the revocation state up to date: a snapshot, then the stream, resumed where it broke off.
+pub(super) struct FeedFollower {
+    core: Arc<Core>,
+    fetcher: Fetcher,
+    urls: FeedEndpoints,
+    timing: Timing,
+    state: FeedState,
+    trust_asked: Instant,
+}
+
+/// Why a snapshot was not taken.
+pub(super) enum Problem {
+    Fetch(ConnectError),
+    Refused(FeedError),
+}
+
+/// Why a stream ended.
+enum End {
+    /// It ended, broke off, fell silent or sent nonsense: resume.
+    Broken,
+    /// Something is missing: fetch a snapshot.
+    Gap,
+}
+
+impl FeedFollower {
+    /// Fetches the trust and a snapshot once.
+    pub(super) async fn start(
+        core: Arc<Core>,
+        fetcher: Fetcher,
+        urls: FeedEndpoints,
+        timing: Timing,
+    ) -> Result<Self, ConnectError> {
+        let trust = parse_keys("feed keys", &fetch(&fetcher, "feed keys", &urls.trust).await?)?;
+        let state = FeedState::new(core.issuer().to_owned(), trust, Arc::clone(core.revocations()));
+        let mut follower = Self { core, fetcher, urls, timing, state, trust_asked: Instant::now() };
+        follower.take_snapshot().await?;
+        Ok(follower)
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut backoff = Backoff::new(self.timing.first_wait, self.timing.longest_wait);
+        let mut gap = false;
+        loop {
+            if gap {
+                match self.take_snapshot().await {
+                    Ok(()) => gap = false,
+                    Err(problem) => {
+                        let error = ConnectError::from(problem);
+                        warn!(error = %Chain(&error), "cannot take a snapshot of the revocations");
+                    }
+                }
+            }
+            // Without the snapshot the stream still brings revocations; it only cannot vouch for completeness.
+            match self.follow_stream(&mut backoff).await {
+                Ok(End::Gap) => gap = true,
+                Ok(End::Broken) => {}
+                Err(error) => warn!(error = %Chain(&error), "the revocation stream failed"),
+            }
+            sleep(backoff.wait()).await;
+        }
+    }
+
+    async fn take_snapshot(&mut self) -> Result<(), Problem> {
+        let fetcher = self.fetcher.with_limits(MAX_STATEMENT_BYTES, SNAPSHOT_TIMEOUT);
+        let body = fetch(&fetcher, "revocation snapshot", &self.urls.snapshot).await.map_err(Problem::Fetch)?;
+        // What is not UTF-8 is refused as a statement.
+        let text = String::from_utf8_lossy(&body);
+        match self.apply(text.trim_ascii()).await {
+            Outcome::Applied { .. } | Outcome::KeysChanged { .. } => Ok(()),
+            // Not a snapshot of everything: as good as none.
+            Outcome::Gap { .. } => Err(Problem::Refused(FeedError::NotASnapshot)),
+            Outcome::UnknownKey { kid } => Err(Problem::Refused(FeedError::UnknownKey { kid })),
+            Outcome::Refused(error) => Err(Problem::Refused(error)),
+        }
+    }
+
+    async fn follow_stream(&mut self, backoff: &mut Backoff) -> Result<End, FetchError> {
+        let mut response = self.fetcher.open(&self.stream_url()).await?;
+        debug!(url = %self.urls.stream, "following the revocation stream");
+        let (mut reader, mut events) = (EventReader::default(), Vec::new());
+        let mut deadline = Instant::now() + self.timing.silence;
+        loop {
+            let Ok(chunk) = timeout_at(deadline, response.chunk()).await else {
+                info!("the revocation stream fell silent");
+                return Ok(End::Broken);
+            };
+            let chunk = chunk.map_err(|error| FetchError::Http { source: error.without_url() })?;
+            let Some(chunk) = chunk else { return Ok(End::Broken) };
+            if let Err(EventTooLong) = reader.read(&chunk, &mut events) {
+                info!("a statement is too long for the stream");
+                return Ok(End::Gap);
+            }
+            for text in std::mem::take(&mut events) {
+                let heard = self.state_as_of();
+                if let Some(end) = self.take_event(&text).await {
+                    return Ok(end);
+                }
+                // Only news from the issuer's control count as a sign of life, not bytes and not repetitions.
+                if self.state_as_of() > heard {
+                    deadline = Instant::now() + self.timing.silence;
+                    backoff.reset();
+                }
+            }
+        }
+    }
+
+    async fn take_event(&mut self, text: &str) -> Option<End> {
+        match self.apply(text).await {
+            Outcome::Applied { .. } | Outcome::KeysChanged { .. } => None,
+            Outcome::Gap { .. } => {
+                info!("the revocation stream has a gap");
+                Some(End::Gap)
+            }
+            // The next one may be good; silence ends the stream otherwise.
+            Outcome::UnknownKey { kid } => {
+                info!(%kid, "a statement is signed by a key that the issuer does not vouch for");
+                None
+            }
+            Outcome::Refused(error) => {
+                warn!(error = %Chain(&error), "a statement is refused");
+                None
+            }
+        }
+    }
+
+    /// Applies a statement; a new feed key is fetched first, and changed token keys are asked for.
+    async fn apply(&mut self, text: &str) -> Outcome {
+        let mut outcome = self.state.apply(text, crate::rim::now());
+        if matches!(outcome, Outcome::UnknownKey { .. }) && self.refetch_trust().await {
+            outcome = self.state.apply(text, crate::rim::now());
+        }
+        if matches!(outcome, Outcome::KeysChanged { .. } | Outcome::Gap { keys_changed: true }) {
+            self.core.refresh_wanted.notify_one();
+            self.refetch_trust().await;
+        }
+        outcome
+    }
+
+    /// At most once per cooldown: a hostile stream must not turn this verifier against its issuer.
+    async fn refetch_trust(&mut self) -> bool {
+        if self.trust_asked.elapsed() < self.timing.cooldown {
+            return false;
+        }
+        self.trust_asked = Instant::now();
+        let fetched = fetch(&self.fetcher, "feed keys", &self.urls.trust).await;
+        match fetched.and_then(|body| parse_keys("feed keys", &body)) {
+            Ok(keys) => {
+                self.state.replace_keys(keys);
+                true
+            }
+            Err(error) => {
+                warn!(error = %Chain(&error), "cannot refresh the feed keys");
+                false
+            }
+        }
+    }
+
+    fn stream_url(&self) -> Url {
+        let mut url = self.urls.stream.clone();
+        if let Some(cursor) = self.state.cursor() {
+            url.query_pairs_mut().append_pair("from", &cursor.text());
+        }
+        url
+    }
+
+    fn state_as_of(&self) -> Option<dayfly_token::UnixTime> {
+        self.core.revocations().as_of()
+    }
+}
