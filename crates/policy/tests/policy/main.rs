@@ -1,0 +1,17 @@
+//! The policy crate from outside: what loads, what is refused at load, and what is decided.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod deciding;
+mod fixtures;
+mod guardrails;
+mod lints;
+mod loading;
+mod narrowing;
+mod properties;
+mod samples;
