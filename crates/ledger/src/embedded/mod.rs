@@ -1,0 +1,287 @@
+//! The ledger in a file of this machine.
+
+mod clock;
+mod files;
+mod purge;
+mod rate;
+mod reads;
+mod steps;
+mod tables;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dayfly_issuer::{
+    Clock, Commit, ControlBatch, ControlState, ControlWrite, Issuance, Ledger, LedgerError,
+    LedgerFuture, Position, StoreIdentity,
+};
+use dayfly_token::{CredentialId, DecisionId, UnixTime, WorkloadId};
+use redb::{Database, ReadTransaction, ReadableDatabase};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout_at};
+use zeroize::Zeroizing;
+
+use self::clock::SystemClock;
+use self::files::{Files, SECRET_BYTES};
+use self::steps::Recording;
+use self::writer::Writer;
+use crate::error::OpenError;
+use crate::limits::{self, AuditCaps, MAX_FOLLOW_WAIT_SECS};
+use crate::position;
+
+/// The longest read. What is not in memory comes from the disk, so this is generous.
+const READ_WAIT: Duration = Duration::from_secs(2);
+
+/// Reads at the same time. Each has a thread of its own while it runs.
+const MAX_READS: usize = 64;
+
+/// The ledger in a directory of this machine, for one process.
+///
+/// A call that succeeded has reached the disk: writes that come together share one synced
+/// transaction. Nothing else is needed, and nothing is lost by a crash or a power cut, as far as
+/// the disk keeps its word. Clones share one store.
+#[derive(Clone)]
+pub struct EmbeddedLedger(Arc<Inner>);
+
+struct Inner {
+    writer: Writer,
+    database: Arc<Database>,
+    clock: Arc<dyn Clock>,
+    epoch: String,
+    seq: watch::Receiver<u64>,
+    reads: Arc<Semaphore>,
+    secret: Zeroizing<[u8; SECRET_BYTES]>,
+}
+
+impl EmbeddedLedger {
+    /// Opens the store in `directory`, and makes both if they are not there. Blocks: call it at
+    /// the start.
+    ///
+    /// # Errors
+    /// If another process has it open, if it is damaged or gone, or if the directory cannot be
+    /// used.
+    pub fn open(directory: &Path) -> Result<Self, OpenError> {
+        Self::open_with(
+            directory,
+            Arc::new(SystemClock::new()),
+            AuditCaps::default(),
+        )
+    }
+
+    /// Like [`EmbeddedLedger::open`], with another clock and other caps on the audit lines.
+    ///
+    /// # Errors
+    /// As [`EmbeddedLedger::open`].
+    pub fn open_with(
+        directory: &Path,
+        clock: Arc<dyn Clock>,
+        caps: AuditCaps,
+    ) -> Result<Self, OpenError> {
+        let files = Files::new(directory);
+        let database = files.open_database()?;
+        let damaged = |what: String| files.damaged(what);
+        let epoch = position::new_epoch().map_err(|error| damaged(error.to_string()))?;
+        let opened = tables::start(&database, &epoch, clock.now().time().as_secs())
+            .map_err(|error| damaged(error.to_string()))?
+            .ok_or_else(|| damaged("it has a layout that this version does not know".to_owned()))?;
+        files.sync()?;
+        let secret = files.secret()?;
+        let database = Arc::new(database);
+        let (seq_sender, seq) = watch::channel(opened.head.seq);
+        let writer = Writer::spawn(
+            database.clone(),
+            opened.head,
+            clock.clone(),
+            caps,
+            seq_sender,
+        )
+        .map_err(|source| OpenError::File {
+            action: "start the writer of",
+            path: files.ledger().to_owned(),
+            source,
+        })?;
+        Ok(Self(Arc::new(Inner {
+            writer,
+            database,
+            clock,
+            epoch: opened.epoch,
+            seq,
+            reads: Arc::new(Semaphore::new(MAX_READS)),
+            secret,
+        })))
+    }
+
+    /// The secret that seals the control entries of this store. It is made with the store and
+    /// stands beside it, readable by its owner only.
+    #[must_use]
+    pub fn cluster_secret(&self) -> Zeroizing<[u8; 32]> {
+        self.0.secret.clone()
+    }
+
+    /// Reads from one snapshot, on a thread that may block.
+    async fn read<T, F>(&self, work: F) -> Result<T, LedgerError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&ReadTransaction) -> Result<T, LedgerError> + Send + 'static,
+    {
+        let deadline = Instant::now() + READ_WAIT;
+        let late = |_| LedgerError::TimedOut { within: READ_WAIT };
+        let place = timeout_at(deadline, self.0.reads.clone().acquire_owned())
+            .await
+            .map_err(late)?;
+        let database = self.0.database.clone();
+        let reading = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            let transaction = database.begin_read().map_err(reads::failed)?;
+            work(&transaction)
+        });
+        match timeout_at(deadline, reading).await.map_err(late)? {
+            Ok(outcome) => outcome,
+            // redb may panic on a file that was damaged under it.
+            Err(_) => Err(LedgerError::Corrupt {
+                what: "the file of the ledger".to_owned(),
+            }),
+        }
+    }
+
+    fn now(&self) -> UnixTime {
+        self.0.clock.now().time()
+    }
+
+    async fn load(&self) -> Result<ControlState, LedgerError> {
+        let now = self.now();
+        let loaded = self
+            .read(move |transaction| reads::control(transaction, now))
+            .await?;
+        Ok(ControlState {
+            generation: loaded.generation,
+            generation_since: loaded.since,
+            identity: StoreIdentity(format!("embedded.{}", self.0.epoch)),
+            entries: loaded.entries,
+            position: position::format(&self.0.epoch, loaded.seq),
+            store_ms: self.0.clock.now().unix_ms,
+        })
+    }
+
+    async fn follow(&self, after: &Position, wait: Duration) -> Result<ControlBatch, LedgerError> {
+        let deadline = Instant::now() + wait.min(Duration::from_secs(MAX_FOLLOW_WAIT_SECS));
+        let seq = position::parse(after, &self.0.epoch).ok_or(LedgerError::Gap)?;
+        let mut news = self.0.seq.clone();
+        loop {
+            let written = *news.borrow_and_update();
+            let entries = if written == seq {
+                Vec::new()
+            } else {
+                self.read(move |transaction| reads::control_after(transaction, seq))
+                    .await?
+            };
+            if entries.is_empty()
+                && timeout_at(deadline, news.changed())
+                    .await
+                    .is_ok_and(|news| news.is_ok())
+            {
+                continue;
+            }
+            let last = entries.last().map_or(seq, |(number, _)| *number);
+            return Ok(ControlBatch {
+                entries: entries
+                    .into_iter()
+                    .map(|(number, sealed)| (position::format(&self.0.epoch, number), sealed))
+                    .collect(),
+                position: position::format(&self.0.epoch, last),
+                store_ms: self.0.clock.now().unix_ms,
+            });
+        }
+    }
+}
+
+impl std::fmt::Debug for EmbeddedLedger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "EmbeddedLedger({})", self.0.epoch)
+    }
+}
+
+impl Ledger for EmbeddedLedger {
+    fn record<'a>(&'a self, commit: Commit<'a>) -> LedgerFuture<'a, ()> {
+        Box::pin(async move {
+            let recording = Recording::new(&commit)?;
+            self.0
+                .writer
+                .submit(move |batch| recording.apply(batch))
+                .await
+        })
+    }
+
+    fn void(&self, id: CredentialId) -> LedgerFuture<'_, ()> {
+        Box::pin(self.0.writer.submit(move |batch| steps::void(batch, id)))
+    }
+
+    fn issuance(&self, id: CredentialId) -> LedgerFuture<'_, Option<Issuance>> {
+        let now = self.now();
+        Box::pin(self.read(move |transaction| reads::issuance(transaction, id, now)))
+    }
+
+    fn live_of<'a>(
+        &'a self,
+        workload: &'a WorkloadId,
+        now: UnixTime,
+        most: usize,
+    ) -> LedgerFuture<'a, Vec<CredentialId>> {
+        let workload = workload.clone();
+        Box::pin(self.read(move |transaction| reads::live_of(transaction, &workload, now, most)))
+    }
+
+    fn note_denial<'a>(&'a self, id: DecisionId, line: &'a str) -> LedgerFuture<'a, ()> {
+        Box::pin(async move {
+            limits::check_line(line)?;
+            let line = line.to_owned();
+            self.0
+                .writer
+                .submit(move |batch| steps::note_denial(batch, id, &line))
+                .await
+        })
+    }
+
+    fn decision(&self, id: DecisionId) -> LedgerFuture<'_, Option<String>> {
+        Box::pin(self.read(move |transaction| reads::decision(transaction, id)))
+    }
+
+    fn load_control(&self) -> LedgerFuture<'_, ControlState> {
+        Box::pin(self.load())
+    }
+
+    fn write_control<'a>(
+        &'a self,
+        generation: u64,
+        entries: &'a [ControlWrite],
+    ) -> LedgerFuture<'a, Position> {
+        Box::pin(async move {
+            limits::check_entries(entries)?;
+            let entries = entries.to_vec();
+            let seq = self
+                .0
+                .writer
+                .submit(move |batch| steps::write_control(batch, generation, &entries))
+                .await?;
+            Ok(position::format(&self.0.epoch, seq))
+        })
+    }
+
+    fn follow_control<'a>(
+        &'a self,
+        after: &'a Position,
+        wait: Duration,
+    ) -> LedgerFuture<'a, ControlBatch> {
+        Box::pin(self.follow(after, wait))
+    }
+
+    fn raise_generation(&self, from: u64, now: UnixTime) -> LedgerFuture<'_, u64> {
+        Box::pin(
+            self.0
+                .writer
+                .submit(move |batch| steps::raise_generation(batch, from, now)),
+        )
+    }
+}
