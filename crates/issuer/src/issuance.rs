@@ -1,6 +1,8 @@
 //! The record of one credential.
 
-use dayfly_token::{AudienceId, CredentialId, DecisionId, ScopeSet, Slug, TaskId, UnixTime, WorkloadId};
+use dayfly_token::{
+    AudienceId, CredentialId, DecisionId, ScopeSet, Slug, TaskId, UnixTime, WorkloadId,
+};
 use serde::{Deserialize, Serialize};
 
 /// First byte of an encoded issuance: the layout of what follows.
@@ -106,7 +108,9 @@ impl Issuance {
     pub fn decode(bytes: &[u8]) -> Result<Self, IssuanceError> {
         match bytes.split_first() {
             Some((&VERSION, body)) => serde_json::from_slice(body).map_err(IssuanceError::Body),
-            found => Err(IssuanceError::Version { version: found.map_or(0, |(v, _)| *v) }),
+            found => Err(IssuanceError::Version {
+                version: found.map_or(0, |(v, _)| *v),
+            }),
         }
     }
 }

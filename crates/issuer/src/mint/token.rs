@@ -1,0 +1,263 @@
+//! Access tokens (RFC 9068).
+
+use dayfly_token::{Claims, Confirmation, Header, UnixTime, base64url};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{AccessToken, Credential, IssuedToken, MintError, Sealed, TokenContent};
+use crate::issuance::Issuance;
+use crate::port::Now;
+use crate::signer::{Signed, Signer};
+
+/// How far `nbf` lies before `iat`, in seconds, for APIs whose clock is a little behind.
+const NOT_BEFORE_SECS: u64 = 5;
+
+/// Room for the claims of nearly every token, so that encoding allocates once.
+const PAYLOAD_BYTES: usize = 1536;
+
+#[derive(Serialize)]
+struct Payload<'a> {
+    iss: &'a str,
+    sub: &'a str,
+    aud: &'a str,
+    client_id: &'a str,
+    iat: UnixTime,
+    nbf: UnixTime,
+    exp: UnixTime,
+    jti: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    txn: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cnf: Option<&'a Confirmation>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    authorization_details: &'a [Map<String, Value>],
+    dfy: Dfy<'a>,
+}
+
+#[derive(Serialize)]
+struct Dfy<'a> {
+    rule: &'a str,
+    env: &'a str,
+    anc: &'a [String],
+    src: Src<'a>,
+}
+
+#[derive(Serialize)]
+struct Src<'a> {
+    method: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iss: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claims: Option<&'a Map<String, Value>>,
+}
+
+/// What is meant: the issuance, what the token says besides it, and the texts of both, made once
+/// for encoding and for checking.
+struct Meant<'a> {
+    content: TokenContent<'a>,
+    issuance: &'a Issuance,
+    sub: String,
+    jti: String,
+    scope: Option<String>,
+    txn: Option<String>,
+}
+
+/// Builds, signs and checks the token of an issuance.
+pub(crate) fn mint_token(
+    content: TokenContent<'_>,
+    issuance: Issuance,
+    signer: &Signer,
+    now: Now,
+) -> Result<Sealed, MintError> {
+    let meant = Meant::of(content, &issuance);
+    let signed = signer.sign(&encode(&meant)?, now)?;
+    check(&signed, signer, &meant)?;
+    let credential = Credential::Token(IssuedToken {
+        access_token: AccessToken::new(signed.text),
+        expires_in: issuance.expires_at.seconds_since(issuance.issued_at),
+        expires_at: issuance.expires_at,
+        scopes: issuance.scopes.clone(),
+        authorization_details: content.authorization_details.to_vec(),
+        binding: content.binding.cloned(),
+    });
+    Ok(Sealed::new(credential, issuance))
+}
+
+impl<'a> Meant<'a> {
+    fn of(content: TokenContent<'a>, issuance: &'a Issuance) -> Self {
+        Self {
+            content,
+            issuance,
+            sub: issuance
+                .workload
+                .spiffe_id(content.trust_domain)
+                .as_str()
+                .to_owned(),
+            jti: issuance.id.to_string(),
+            scope: (!issuance.scopes.is_empty()).then(|| issuance.scopes.to_string()),
+            txn: issuance.task.as_ref().map(ToString::to_string),
+        }
+    }
+
+    fn not_before(&self) -> UnixTime {
+        self.issuance.issued_at.saturating_sub(NOT_BEFORE_SECS)
+    }
+}
+
+fn encode(meant: &Meant<'_>) -> Result<Vec<u8>, MintError> {
+    let Meant {
+        content, issuance, ..
+    } = meant;
+    let audience = issuance
+        .audience
+        .as_ref()
+        .ok_or(MintError::Differs { member: "aud" })?;
+    let payload = Payload {
+        iss: content.issuer,
+        sub: &meant.sub,
+        aud: audience.as_str(),
+        client_id: &meant.sub,
+        iat: issuance.issued_at,
+        nbf: meant.not_before(),
+        exp: issuance.expires_at,
+        jti: &meant.jti,
+        scope: meant.scope.as_deref(),
+        txn: meant.txn.as_deref(),
+        cnf: content.binding,
+        authorization_details: content.authorization_details,
+        dfy: Dfy {
+            rule: issuance.rule.as_str(),
+            env: issuance.environment.as_str(),
+            anc: &issuance.ancestors,
+            src: source_claims(content.principal),
+        },
+    };
+    let mut bytes = Vec::with_capacity(PAYLOAD_BYTES);
+    serde_json::to_writer(&mut bytes, &payload).map_err(MintError::Encode)?;
+    Ok(bytes)
+}
+
+/// What the token tells about its evidence. The claims are informational, so they are left out
+/// where the whole would pass the limit that verifiers enforce.
+fn source_claims(principal: &dayfly_policy::Principal) -> Src<'_> {
+    let claims = Some(&principal.informational).filter(|claims| !claims.is_empty());
+    let mut source = Src {
+        method: principal.method.as_str(),
+        iss: principal.issuer_url.as_deref(),
+        claims,
+    };
+    if source.claims.is_some() && encoded_bytes(&source) > dayfly_token::MAX_SOURCE_BYTES {
+        source.claims = None;
+    }
+    source
+}
+
+fn encoded_bytes(source: &Src<'_>) -> usize {
+    serde_json::to_vec(source).map_or(usize::MAX, |bytes| bytes.len())
+}
+
+/// The claims as they come back from the encoded token. Unlike a verifier's, this reader borrows,
+/// and refuses what was not meant to be there.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReadBack<'a> {
+    iss: &'a str,
+    sub: &'a str,
+    aud: &'a str,
+    client_id: &'a str,
+    iat: UnixTime,
+    nbf: UnixTime,
+    exp: UnixTime,
+    jti: &'a str,
+    #[serde(default)]
+    scope: Option<&'a str>,
+    #[serde(default)]
+    txn: Option<&'a str>,
+    #[serde(default)]
+    cnf: Option<Confirmation>,
+    #[serde(default)]
+    authorization_details: Vec<Map<String, Value>>,
+    #[serde(borrow)]
+    dfy: ReadBackDfy<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReadBackDfy<'a> {
+    rule: &'a str,
+    env: &'a str,
+    #[serde(borrow)]
+    anc: Vec<&'a str>,
+    #[serde(rename = "src")]
+    _src: IgnoredAny,
+}
+
+/// Protocol D.5: the encoded bytes are parsed again and compared with the issuance. Of the sample
+/// whose signature is verified, the verifier's own parsers read the rest, too.
+fn check(signed: &Signed, signer: &Signer, meant: &Meant<'_>) -> Result<(), MintError> {
+    let differs = |member| Err(MintError::Differs { member });
+    let mut parts = signed.text.split('.');
+    let (header, payload, signature) = (parts.next(), parts.next(), parts.next());
+    if header != Some(signer.header()) || signature.is_none() || parts.next().is_some() {
+        return differs("header");
+    }
+    if signer.kid() != meant.issuance.kid {
+        return differs("kid");
+    }
+    let decode = |part: Option<&str>| {
+        base64url::decode(part.unwrap_or_default())
+            .map_err(|_| MintError::Differs { member: "payload" })
+    };
+    let payload = decode(payload)?;
+    let read: ReadBack<'_> = serde_json::from_slice(&payload).map_err(MintError::Decode)?;
+    if let Some(member) = difference(&read, meant) {
+        return differs(member);
+    }
+    if signed.sampled {
+        Claims::parse(&payload)?;
+        Header::parse(&decode(header)?)?;
+    }
+    Ok(())
+}
+
+/// The first claim that differs from what is meant.
+fn difference(read: &ReadBack<'_>, meant: &Meant<'_>) -> Option<&'static str> {
+    let Meant {
+        content, issuance, ..
+    } = meant;
+    let ancestors = issuance.ancestors.iter().map(String::as_str);
+    let same = [
+        ("iss", read.iss == content.issuer),
+        ("sub", read.sub == meant.sub),
+        ("client_id", read.client_id == meant.sub),
+        (
+            "aud",
+            issuance
+                .audience
+                .as_ref()
+                .is_some_and(|aud| aud.as_str() == read.aud),
+        ),
+        ("iat", read.iat == issuance.issued_at),
+        ("nbf", read.nbf == meant.not_before()),
+        (
+            "exp",
+            read.exp == issuance.expires_at && read.exp > read.iat,
+        ),
+        ("jti", read.jti == meant.jti),
+        ("scope", read.scope == meant.scope.as_deref()),
+        ("txn", read.txn == meant.txn.as_deref()),
+        ("cnf", read.cnf.as_ref() == content.binding),
+        (
+            "authorization_details",
+            read.authorization_details == content.authorization_details,
+        ),
+        ("rule", read.dfy.rule == issuance.rule.as_str()),
+        ("env", read.dfy.env == issuance.environment.as_str()),
+        ("anc", read.dfy.anc.iter().copied().eq(ancestors)),
+    ];
+    same.into_iter()
+        .find_map(|(member, same)| (!same).then_some(member))
+}
