@@ -234,11 +234,16 @@ impl Issuer {
                 state.last_error = None;
             }
             Err(error) => {
-                let mut state = self.state();
-                state.schedule.failed();
-                state.last_error = Some(error.to_string());
-                drop(state);
-                tracing::warn!(%issuer, %error, "keys could not be fetched, the last good ones stay");
+                let failures = {
+                    let mut state = self.state();
+                    state.schedule.failed();
+                    state.last_error = Some(error.to_string());
+                    state.schedule.failures()
+                };
+                // Less and less often: an issuer may be away for days.
+                if failures.is_power_of_two() {
+                    tracing::warn!(%issuer, %error, failures, "keys could not be fetched, the last good ones stay");
+                }
             }
         }
     }

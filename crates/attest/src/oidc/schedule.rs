@@ -9,7 +9,8 @@ use tokio::time::Instant;
 pub struct RefreshTiming {
     /// Least time between two fetches because of an unknown `kid`, and between failed attempts.
     pub cooldown: Duration,
-    /// Between attempts while no keys have been fetched at all: nothing of the issuer works until then.
+    /// Between attempts while no keys have been fetched at all: nothing of the issuer works until then. In the
+    /// background the pause doubles, up to the cooldown.
     pub first_retry: Duration,
     /// Least time for which fetched keys count as fresh, whatever the server says.
     pub min_age: Duration,
@@ -76,10 +77,17 @@ impl Schedule {
     pub(crate) fn next(&self, now: Instant) -> Instant {
         match (self.attempted, self.loaded) {
             (None, None) => now,
-            (Some(attempted), None) => attempted + self.timing.first_retry,
+            (Some(attempted), None) => attempted + self.first_pause(),
             (Some(attempted), Some(_)) if self.failures > 0 => attempted + self.timing.cooldown,
             (_, Some(loaded)) => loaded.at + loaded.fresh_for,
         }
+    }
+
+    /// The pause before the next attempt at the first keys doubles up to the cooldown. A token does not wait for it.
+    fn first_pause(&self) -> Duration {
+        let doublings = self.failures.saturating_sub(1).min(u32::BITS - 1);
+        let pause = self.timing.first_retry.saturating_mul(1 << doublings);
+        pause.min(self.timing.cooldown.max(self.timing.first_retry))
     }
 
     /// Whether a fetch may begin now because of a token with an unknown `kid`; if so, it counts as begun.
@@ -171,6 +179,15 @@ mod tests {
         assert!(!schedule.begin_on_demand(at(8)));
         assert!(schedule.begin_on_demand(at(9)));
         assert!(!schedule.is_usable(at(9)));
+        for pause in [4, 8, 16, 30, 30] {
+            schedule.failed();
+            assert_eq!(schedule.next(at(9)), at(9 + pause));
+        }
+        for _ in 0..100 {
+            schedule.failed();
+        }
+        assert_eq!(schedule.next(at(9)), at(39));
+        assert!(schedule.begin_on_demand(at(11)), "a token does not wait");
     }
 
     #[test]

@@ -332,6 +332,19 @@ async fn keys_are_fetched_from_acceptable_places_only() {
     assert_eq!((idp.jwks(), elsewhere.jwks()), (0, 1));
 }
 
+#[test]
+fn authorities_have_to_be_certificates() {
+    for pem in [
+        "",
+        "garbage",
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    ] {
+        let mut config = crate::signer::corp();
+        config.ca_pem = Some(pem.as_bytes().to_vec());
+        assert!(OidcIssuers::new(vec![config]).is_err(), "{pem}");
+    }
+}
+
 #[tokio::test]
 async fn private_places_need_leave() {
     let signer = Signer::new("ES256", "k1");
