@@ -3,6 +3,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dayfly_token::SpiffeId;
@@ -212,17 +213,21 @@ impl Connection {
         let life = life_of(peer.as_ref(), limits.max_age);
         let peer = peer.map(|peer| peer.certificate);
         let service = TowerToHyperService::new(service);
+        let asked = Arc::new(AtomicBool::new(false));
+        let asks = Arc::clone(&asked);
+        let http = http_of(&stream, &limits);
         let with_peer = service_fn(move |mut request: Request<Incoming>| {
+            asks.store(true, Ordering::Relaxed);
             request.extensions_mut().insert(PeerAddress(address));
             if let Some(peer) = &peer {
                 request.extensions_mut().insert(peer.clone());
             }
             hyper::service::Service::call(&service, request)
         });
-        let http = http_of(&limits);
         let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), with_peer));
         tokio::select! {
             ended = connection.as_mut() => return log_end(address, ended),
+            () = never_asked(&asked, limits.header_read_timeout) => return debug!(%address, "no request came"),
             () = tokio::time::sleep(life) => {}
             _ = ending.changed() => {}
         }
@@ -283,8 +288,21 @@ fn life_of(peer: Option<&Peer>, max_age: Duration) -> Duration {
     max_age.min(Duration::from_secs(left))
 }
 
-fn http_of(limits: &Limits) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+/// Comes back if no request has come by then: before the first one HTTP/2 has no timer of its own.
+async fn never_asked(asked: &AtomicBool, wait: Duration) {
+    tokio::time::sleep(wait).await;
+    if asked.load(Ordering::Relaxed) {
+        std::future::pending().await
+    }
+}
+
+/// HTTP/2 or HTTP/1.1 as ALPN settled it: to look at the first bytes instead would wait for them without a timer.
+fn http_of(stream: &TlsStream<TcpStream>, limits: &Limits) -> auto::Builder<TokioExecutor> {
+    let builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = match stream.get_ref().1.alpn_protocol() {
+        Some(b"h2") => builder.http2_only(),
+        _ => builder.http1_only(),
+    };
     builder
         .http1()
         .timer(TokioTimer::new())

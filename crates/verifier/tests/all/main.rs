@@ -1,0 +1,23 @@
+//! What this crate promises, from outside. One binary, one module for each subject.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests"
+)]
+
+mod claims;
+mod compile_fail;
+mod feed;
+mod fixture;
+mod layer;
+mod parsing;
+mod pki;
+mod revocation;
+mod signatures;
+mod svid;
+mod times;
+mod tls;
