@@ -79,10 +79,18 @@ impl<R: RequiredScope, S: Send + Sync> FromRequestParts<S> for Scoped<R> {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Turned> {
         let caller = caller_of(parts)?;
         if caller.has_scope(R::SCOPE) {
-            return Ok(Self { caller, scope: PhantomData });
+            return Ok(Self {
+                caller,
+                scope: PhantomData,
+            });
         }
-        let challenge = Challenge::InsufficientScope { scope: R::SCOPE.to_owned() };
-        Err(Turned(Reason::Challenge(challenge, parts.extensions.get().cloned())))
+        let challenge = Challenge::InsufficientScope {
+            scope: R::SCOPE.to_owned(),
+        };
+        Err(Turned(Reason::Challenge(
+            challenge,
+            parts.extensions.get().cloned(),
+        )))
     }
 }
 
@@ -115,7 +123,10 @@ impl IntoResponse for Turned {
 
 fn caller_of(parts: &Parts) -> Result<Verified, Turned> {
     parts.extensions.get::<Verified>().cloned().ok_or_else(|| {
-        error!(path = parts.uri.path(), "a handler asks for the caller, and its route has no `Verifier::layer`");
+        error!(
+            path = parts.uri.path(),
+            "a handler asks for the caller, and its route has no `Verifier::layer`"
+        );
         Turned(Reason::Unprotected)
     })
 }

@@ -146,7 +146,9 @@ impl VerifierBuilder {
             (false, true) => return Err(BuildError::AudienceMissing),
         };
         if self.leeway_secs > MAX_LEEWAY_SECS {
-            return Err(BuildError::Leeway { leeway_secs: self.leeway_secs });
+            return Err(BuildError::Leeway {
+                leeway_secs: self.leeway_secs,
+            });
         }
         if self.max_lifetime_secs == 0 {
             return Err(BuildError::Lifetime);
@@ -158,6 +160,13 @@ impl VerifierBuilder {
             max_staleness_secs: self.max_staleness_secs,
         };
         let revocations = self.revocations.unwrap_or_default();
-        Ok(Verifier::of(Core::new(self.issuer, audience, source, limits, self.keys, revocations)))
+        Ok(Verifier::of(Core::new(
+            self.issuer,
+            audience,
+            source,
+            limits,
+            self.keys,
+            revocations,
+        )))
     }
 }

@@ -23,7 +23,11 @@ impl PeerCertificate {
     #[must_use]
     pub fn new(chain: Vec<Vec<u8>>, spiffe_id: Option<SpiffeId>) -> Option<Self> {
         let thumbprint = dayfly_keys::sha256(chain.first()?);
-        Some(Self(Arc::new(Inner { chain, thumbprint, spiffe_id })))
+        Some(Self(Arc::new(Inner {
+            chain,
+            thumbprint,
+            spiffe_id,
+        })))
     }
 
     /// The leaf in DER.
@@ -54,7 +58,10 @@ impl PeerCertificate {
 impl fmt::Debug for PeerCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PeerCertificate")
-            .field("thumbprint", &dayfly_token::base64url::encode(self.0.thumbprint))
+            .field(
+                "thumbprint",
+                &dayfly_token::base64url::encode(self.0.thumbprint),
+            )
             .field("spiffe_id", &self.0.spiffe_id)
             .finish_non_exhaustive()
     }

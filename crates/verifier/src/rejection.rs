@@ -162,9 +162,16 @@ pub(crate) enum Reason {
     #[error("a token bound to a key by `jkt` needs a DPoP proof, which is not supported")]
     ConfirmationUnsupported,
     #[error("the token is bound to {bound_to}, and the connection {presented}")]
-    ConfirmationUnproven { bound_to: &'static str, presented: &'static str },
+    ConfirmationUnproven {
+        bound_to: &'static str,
+        presented: &'static str,
+    },
     #[error("expired at {expires_at}, now is {now}, leeway {leeway_secs} s")]
-    Expired { now: UnixTime, expires_at: UnixTime, leeway_secs: u64 },
+    Expired {
+        now: UnixTime,
+        expires_at: UnixTime,
+        leeway_secs: u64,
+    },
     #[error("the header is refused")]
     Header { source: HeaderError },
     #[error("issued by `{found}`")]
@@ -174,13 +181,21 @@ pub(crate) enum Reason {
     #[error("no key of the issuer has the id `{kid}`")]
     KidUnknown { kid: Excerpt },
     #[error("expires at {expires_at}, not after it was issued at {issued_at}")]
-    LifetimeBackwards { issued_at: UnixTime, expires_at: UnixTime },
+    LifetimeBackwards {
+        issued_at: UnixTime,
+        expires_at: UnixTime,
+    },
     #[error("a lifetime of {lifetime_secs} s is over the {limit_secs} s allowed here")]
     LifetimeTooLong { lifetime_secs: u64, limit_secs: u64 },
     #[error("claim `{claim}` is absent")]
     MissingClaim { claim: &'static str },
     #[error("{claim} is {instant}, now is {now}, leeway {leeway_secs} s")]
-    NotYetValid { claim: &'static str, instant: UnixTime, now: UnixTime, leeway_secs: u64 },
+    NotYetValid {
+        claim: &'static str,
+        instant: UnixTime,
+        now: UnixTime,
+        leeway_secs: u64,
+    },
     #[error("revoked: {kind}")]
     Revoked { kind: Kind },
     #[error("revocations were heard {age_secs} s ago, at most {limit_secs} s are allowed here")]
@@ -211,7 +226,9 @@ impl Reason {
             Self::MissingClaim { .. } => RejectionCode::MissingClaim,
             Self::NotYetValid { .. } => RejectionCode::NotYetValid,
             Self::Revoked { .. } => RejectionCode::Revoked,
-            Self::RevocationStale { .. } | Self::RevocationUnheard => RejectionCode::RevocationStale,
+            Self::RevocationStale { .. } | Self::RevocationUnheard => {
+                RejectionCode::RevocationStale
+            }
             Self::Signature { .. } => RejectionCode::BadSignature,
             Self::Type { .. } => RejectionCode::WrongType,
         }
@@ -236,7 +253,9 @@ const fn code_of_header(error: &HeaderError) -> RejectionCode {
 
 const fn code_of_claims(error: &ClaimsError) -> RejectionCode {
     match error {
-        ClaimsError::Json { source: JsonError::Shape { .. } } => RejectionCode::BadClaim,
+        ClaimsError::Json {
+            source: JsonError::Shape { .. },
+        } => RejectionCode::BadClaim,
         ClaimsError::Json { .. } => RejectionCode::BadJson,
         _ => RejectionCode::BadClaim,
     }
@@ -248,11 +267,17 @@ mod tests {
 
     #[test]
     fn codes_are_distinct_sorted_and_snake_case() {
-        let names: Vec<_> = RejectionCode::ALL.iter().map(|code| code.as_str()).collect();
+        let names: Vec<_> = RejectionCode::ALL
+            .iter()
+            .map(|code| code.as_str())
+            .collect();
         let mut sorted = names.clone();
         sorted.sort_unstable();
         sorted.dedup();
         assert_eq!(names, sorted);
-        assert!(names.iter().all(|name| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')));
+        assert!(names.iter().all(|name| {
+            name.bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        }));
     }
 }

@@ -5,8 +5,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use dayfly_token::UnixTime;
 
 /// The present. A clock before 1970 is 1970: everything is then not yet valid.
-#[expect(clippy::disallowed_methods, reason = "the layer, the server and the follower live at the rim")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the layer, the server and the follower live at the rim"
+)]
 pub(crate) fn now() -> UnixTime {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
     UnixTime::from_secs(since.as_secs())
 }

@@ -55,7 +55,9 @@ pub enum SvidError {
         id: SpiffeId,
     },
     /// A name that cannot be read, or an empty subject whose alternative names are not critical.
-    #[error("the alternative names are malformed, or must be critical because the subject is empty")]
+    #[error(
+        "the alternative names are malformed, or must be critical because the subject is empty"
+    )]
     SubjectAlternativeName,
     /// Longer than [`MAX_CERTIFICATE_BYTES`].
     #[error("{length} bytes are more than {MAX_CERTIFICATE_BYTES}")]
@@ -84,7 +86,11 @@ pub enum SvidError {
 pub fn identity_of(leaf_der: &[u8]) -> Result<SpiffeId, SvidError> {
     let certificate = parse(leaf_der)?;
     // X509-SVID section 4.1: cA MUST be false; absent it cannot be told from an old-style CA.
-    if certificate.basic_constraints().map_err(malformed)?.is_none_or(|constraints| constraints.value.ca) {
+    if certificate
+        .basic_constraints()
+        .map_err(malformed)?
+        .is_none_or(|constraints| constraints.value.ca)
+    {
         return Err(SvidError::BasicConstraints);
     }
     check_leaf_usage(&certificate)?;
@@ -102,10 +108,17 @@ pub fn identity_of(leaf_der: &[u8]) -> Result<SpiffeId, SvidError> {
 /// The first rule that the certificate breaks.
 pub fn check_issuer(der: &[u8]) -> Result<(), SvidError> {
     let certificate = parse(der)?;
-    if certificate.basic_constraints().map_err(malformed)?.is_none_or(|constraints| !constraints.value.ca) {
+    if certificate
+        .basic_constraints()
+        .map_err(malformed)?
+        .is_none_or(|constraints| !constraints.value.ca)
+    {
         return Err(SvidError::BasicConstraints);
     }
-    let usage = certificate.key_usage().map_err(malformed)?.ok_or(SvidError::KeyUsage)?;
+    let usage = certificate
+        .key_usage()
+        .map_err(malformed)?
+        .ok_or(SvidError::KeyUsage)?;
     if !usage.value.key_cert_sign() {
         return Err(SvidError::KeyUsage);
     }
@@ -121,9 +134,13 @@ fn parse(der: &[u8]) -> Result<X509Certificate<'_>, SvidError> {
         return Err(SvidError::TooLong { length: der.len() });
     }
     let (rest, certificate) =
-        X509Certificate::from_der(der).map_err(|error| SvidError::Encoding { detail: error.to_string() })?;
+        X509Certificate::from_der(der).map_err(|error| SvidError::Encoding {
+            detail: error.to_string(),
+        })?;
     if !rest.is_empty() {
-        return Err(SvidError::Encoding { detail: format!("{} bytes after it", rest.len()) });
+        return Err(SvidError::Encoding {
+            detail: format!("{} bytes after it", rest.len()),
+        });
     }
     if certificate.version() != X509Version::V3 {
         return Err(SvidError::Version);
@@ -134,7 +151,10 @@ fn parse(der: &[u8]) -> Result<X509Certificate<'_>, SvidError> {
 /// X509-SVID section 4.3: key usage critical, `digitalSignature`, neither `keyCertSign` nor `cRLSign`; section 4.4:
 /// an extended key usage has both `serverAuth` and `clientAuth`.
 fn check_leaf_usage(certificate: &X509Certificate<'_>) -> Result<(), SvidError> {
-    let usage = certificate.key_usage().map_err(malformed)?.ok_or(SvidError::KeyUsage)?;
+    let usage = certificate
+        .key_usage()
+        .map_err(malformed)?
+        .ok_or(SvidError::KeyUsage)?;
     let value = usage.value;
     if !usage.critical || !value.digital_signature() || value.key_cert_sign() || value.crl_sign() {
         return Err(SvidError::KeyUsage);
@@ -161,20 +181,31 @@ fn spiffe_name(certificate: &X509Certificate<'_>) -> Result<Option<SpiffeId>, Sv
         GeneralName::Invalid(tag, _) => tag.0 == URI_TAG,
         _ => false,
     };
-    let count = names.value.general_names.iter().filter(is_uri).take(MAX_URI_NAMES + 1).count();
+    let count = names
+        .value
+        .general_names
+        .iter()
+        .filter(is_uri)
+        .take(MAX_URI_NAMES + 1)
+        .count();
     match names.value.general_names.iter().find(is_uri) {
         None => Ok(None),
         Some(_) if count > 1 => Err(SvidError::UriNames { count }),
         Some(GeneralName::URI(uri)) => match uri.parse() {
             Ok(id) => Ok(Some(id)),
-            Err(source) => Err(SvidError::Identity { uri: Excerpt::of(uri), source }),
+            Err(source) => Err(SvidError::Identity {
+                uri: Excerpt::of(uri),
+                source,
+            }),
         },
         Some(_) => Err(SvidError::SubjectAlternativeName),
     }
 }
 
 fn malformed(error: X509Error) -> SvidError {
-    SvidError::Encoding { detail: error.to_string() }
+    SvidError::Encoding {
+        detail: error.to_string(),
+    }
 }
 
 /// The end of a certificate's validity in seconds since 1970; `None` if it cannot be read.

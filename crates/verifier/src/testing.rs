@@ -61,7 +61,11 @@ impl TestAuthority {
     pub fn with_key(issuer: impl Into<String>, token_key: SigningKey) -> Result<Self, KeyError> {
         let seed = dayfly_keys::sha256(format!("feed {}", token_key.kid()).as_bytes());
         let feed_key = SigningKey::from_seed(Algorithm::EdDsa, &Zeroizing::new(seed))?;
-        Ok(Self { issuer: issuer.into(), token_key, feed_key })
+        Ok(Self {
+            issuer: issuer.into(),
+            token_key,
+            feed_key,
+        })
     }
 
     /// The issuer's name.
@@ -90,7 +94,9 @@ impl TestAuthority {
 
     /// A verifier of its tokens for `audience`; the test still chooses about revocations.
     pub fn verifier(&self, audience: impl Into<String>) -> VerifierBuilder {
-        Verifier::builder(&self.issuer).audience(audience).keys(self.keys())
+        Verifier::builder(&self.issuer)
+            .audience(audience)
+            .keys(self.keys())
     }
 
     /// A valid token for `audience`: of the workload `tests/caller` with the task `tests/task`, for 300 s.
@@ -103,11 +109,19 @@ impl TestAuthority {
             ("aud", json!(audience.into())),
             ("jti", json!("QAAAAAAAAAAAAAAAAAAAAA")),
             ("txn", json!("tests/task")),
-            ("dfy", json!({ "rule": "test-rule", "env": "test", "anc": [] })),
+            (
+                "dfy",
+                json!({ "rule": "test-rule", "env": "test", "anc": [] }),
+            ),
         ] {
             claims.insert(name.to_owned(), value);
         }
-        TestToken { authority: self, claims, ttl_secs: DEFAULT_TTL_SECS, scopes: Vec::new() }
+        TestToken {
+            authority: self,
+            claims,
+            ttl_secs: DEFAULT_TTL_SECS,
+            scopes: Vec::new(),
+        }
     }
 
     /// Signs any header and payload with the token key: for tokens that must be refused.
@@ -115,7 +129,8 @@ impl TestAuthority {
     /// # Errors
     /// If signing fails.
     pub fn sign(&self, header: &str, payload: &str) -> Result<String, KeyError> {
-        self.token_key.sign_compact(header.as_bytes(), payload.as_bytes())
+        self.token_key
+            .sign_compact(header.as_bytes(), payload.as_bytes())
     }
 
     /// The header of a valid token.
@@ -130,7 +145,13 @@ impl TestAuthority {
     ///
     /// # Errors
     /// If signing fails.
-    pub fn statement(&self, from: &str, to: &str, entries: Vec<Entry>, now: UnixTime) -> Result<String, KeyError> {
+    pub fn statement(
+        &self,
+        from: &str,
+        to: &str,
+        entries: Vec<Entry>,
+        now: UnixTime,
+    ) -> Result<String, KeyError> {
         self.sign_statement(&Statement {
             iss: self.issuer.clone(),
             epoch: "e1".to_owned(),
@@ -148,7 +169,12 @@ impl TestAuthority {
     ///
     /// # Errors
     /// If signing fails.
-    pub fn snapshot(&self, to: &str, entries: Vec<Entry>, now: UnixTime) -> Result<String, KeyError> {
+    pub fn snapshot(
+        &self,
+        to: &str,
+        entries: Vec<Entry>,
+        now: UnixTime,
+    ) -> Result<String, KeyError> {
         self.sign_statement(&Statement {
             iss: self.issuer.clone(),
             epoch: "e1".to_owned(),
@@ -170,14 +196,18 @@ impl TestAuthority {
         let alg = self.feed_key.algorithm().name();
         let header = json!({ "alg": alg, "typ": TYP, "kid": self.feed_key.kid() });
         let payload = json!(statement);
-        self.feed_key.sign_compact(header.to_string().as_bytes(), payload.to_string().as_bytes())
+        self.feed_key.sign_compact(
+            header.to_string().as_bytes(),
+            payload.to_string().as_bytes(),
+        )
     }
 }
 
 impl TestToken<'_> {
     /// The subject, and with it the client.
     pub fn subject(self, subject: &str) -> Self {
-        self.claim("sub", json!(subject)).claim("client_id", json!(subject))
+        self.claim("sub", json!(subject))
+            .claim("client_id", json!(subject))
     }
 
     /// One more scope.
@@ -209,7 +239,10 @@ impl TestToken<'_> {
 
     /// Binds the token to a client certificate.
     pub fn bound_to_certificate(self, peer: &PeerCertificate) -> Self {
-        self.claim("cnf", json!({ "x5t#S256": base64url::encode(peer.thumbprint()) }))
+        self.claim(
+            "cnf",
+            json!({ "x5t#S256": base64url::encode(peer.thumbprint()) }),
+        )
     }
 
     /// Sets any claim, the times included.

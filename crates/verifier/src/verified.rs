@@ -1,7 +1,9 @@
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-use dayfly_token::{Actor, Audiences, Claims, Confirmation, ScopeSet, SpiffeId, UnixTime, WorkloadId};
+use dayfly_token::{
+    Actor, Audiences, Claims, Confirmation, ScopeSet, SpiffeId, UnixTime, WorkloadId,
+};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -146,13 +148,19 @@ impl Verified {
     /// Ids of the credentials that this one descends from.
     #[must_use]
     pub fn ancestors(&self) -> &[String] {
-        self.claims().dfy.as_ref().map_or(&[], |dfy| dfy.anc.as_slice())
+        self.claims()
+            .dfy
+            .as_ref()
+            .map_or(&[], |dfy| dfy.anc.as_slice())
     }
 
     /// The authorization details (RFC 9396), each with a `type`.
     #[must_use]
     pub fn authorization_details(&self) -> &[Map<String, Value>] {
-        self.claims().authorization_details.as_deref().unwrap_or_default()
+        self.claims()
+            .authorization_details
+            .as_deref()
+            .unwrap_or_default()
     }
 
     /// The id of the key that signed the token.

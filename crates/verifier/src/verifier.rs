@@ -6,15 +6,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use dayfly_keys::{Algorithm, KeySet, VerifyingKey};
-use dayfly_token::{Claims, ClaimsError, Compact, Confirmation, Excerpt, Header, JsonError, UnixTime, json};
+use dayfly_token::{
+    Claims, ClaimsError, Compact, Confirmation, Excerpt, Header, JsonError, UnixTime, json,
+};
 
+use crate::FRESH_SECS;
 use crate::builder::{RevocationSource, VerifierBuilder};
 use crate::peer::Presented;
 use crate::rejection::{Reason, Rejection};
 use crate::revocation::{Facts, Revocations};
 use crate::unverified::UnverifiedToken;
 use crate::verified::{Checked, Freshness, Verified};
-use crate::FRESH_SECS;
 
 /// Media type of an access token (RFC 9068 section 2.1).
 const ACCESS_TOKEN_TYPE: &str = "at+jwt";
@@ -79,7 +81,10 @@ impl Verifier {
 
     #[cfg(feature = "http")]
     pub(crate) fn followed_by(self, guard: crate::follow::Guard) -> Self {
-        Self { _follower: Some(Arc::new(guard)), ..self }
+        Self {
+            _follower: Some(Arc::new(guard)),
+            ..self
+        }
     }
 
     /// Checks a token completely: form, type, algorithm, signature, issuer, audience, times, required claims,
@@ -100,7 +105,10 @@ impl Verifier {
         core.check_times(&claims, now)?;
         check_confirmation(&claims, presented)?;
         let freshness = core.check_revocation(&kid, &claims, now)?;
-        Ok(Verified { token: Arc::new(Checked { kid, claims }), freshness })
+        Ok(Verified {
+            token: Arc::new(Checked { kid, claims }),
+            freshness,
+        })
     }
 
     /// The issuer.
@@ -207,7 +215,9 @@ impl Core {
     }
 
     fn max_lifetime_secs(&self) -> u64 {
-        self.published_lifetime_secs.load(Ordering::Relaxed).min(self.limits.max_lifetime_secs)
+        self.published_lifetime_secs
+            .load(Ordering::Relaxed)
+            .min(self.limits.max_lifetime_secs)
     }
 
     /// Steps 1 to 5: form, header, key, signature, strict JSON. The claims that come out are the bytes that the
@@ -218,11 +228,14 @@ impl Core {
         let header = Header::parse(&header_json).map_err(|source| Reason::Header { source })?;
         // RFC 9068 section 4: any other type MUST be refused, which keeps every other kind of JWT out.
         if !header.is_type(ACCESS_TOKEN_TYPE) {
-            return Err(Reason::Type { found: Excerpt::of(header.typ.as_deref().unwrap_or_default()) });
+            return Err(Reason::Type {
+                found: Excerpt::of(header.typ.as_deref().unwrap_or_default()),
+            });
         }
         let (kid, key) = self.key_of(keys, header)?;
         let signature = compact.signature_bytes().map_err(compact_refused)?;
-        key.verify(compact.signing_input(), &signature).map_err(|source| Reason::Signature { source })?;
+        key.verify(compact.signing_input(), &signature)
+            .map_err(|source| Reason::Signature { source })?;
         let payload = compact.payload_bytes().map_err(compact_refused)?;
         let claims = Claims::parse(&payload).map_err(|source| claims_refused(source, &payload))?;
         Ok((kid, claims))
@@ -230,15 +243,26 @@ impl Core {
 
     /// RFC 8725bis section 3.1: one key, one algorithm. The algorithm comes from the key and is compared with
     /// the header, never the other way round.
-    fn key_of<'k>(&self, keys: &'k KeySet, header: Header) -> Result<(String, &'k VerifyingKey), Reason> {
-        let wrong_algorithm = |alg: &str| Reason::Algorithm { alg: Excerpt::of(alg) };
-        if !ALGORITHMS.iter().any(|algorithm| algorithm.accepts(&header.alg)) {
+    fn key_of<'k>(
+        &self,
+        keys: &'k KeySet,
+        header: Header,
+    ) -> Result<(String, &'k VerifyingKey), Reason> {
+        let wrong_algorithm = |alg: &str| Reason::Algorithm {
+            alg: Excerpt::of(alg),
+        };
+        if !ALGORITHMS
+            .iter()
+            .any(|algorithm| algorithm.accepts(&header.alg))
+        {
             return Err(wrong_algorithm(&header.alg));
         }
         let kid = header.kid.ok_or(Reason::KidMissing)?;
         let Some(key) = keys.get(&kid) else {
             self.want_refresh();
-            return Err(Reason::KidUnknown { kid: Excerpt::of(&kid) });
+            return Err(Reason::KidUnknown {
+                kid: Excerpt::of(&kid),
+            });
         };
         if !key.algorithm().accepts(&header.alg) {
             return Err(wrong_algorithm(&header.alg));
@@ -249,14 +273,22 @@ impl Core {
     fn check_issuer_and_audience(&self, claims: &Claims) -> Result<(), Reason> {
         // RFC 8725bis section 3.8: byte by byte, no prefix and no normalisation.
         if claims.iss != self.issuer {
-            return Err(Reason::Issuer { found: Excerpt::of(&claims.iss) });
+            return Err(Reason::Issuer {
+                found: Excerpt::of(&claims.iss),
+            });
         }
         match &self.audience {
             AcceptedAudience::Any => Ok(()),
-            AcceptedAudience::OneOf(names) if names.iter().any(|name| claims.aud.contains(name)) => Ok(()),
+            AcceptedAudience::OneOf(names)
+                if names.iter().any(|name| claims.aud.contains(name)) =>
+            {
+                Ok(())
+            }
             AcceptedAudience::OneOf(_) => {
                 let found: Vec<_> = claims.aud.iter().collect();
-                Err(Reason::Audience { found: Excerpt::of(&found.join(" ")) })
+                Err(Reason::Audience {
+                    found: Excerpt::of(&found.join(" ")),
+                })
             }
         }
     }
@@ -266,27 +298,47 @@ impl Core {
         let latest = now.saturating_add(leeway_secs);
         for (claim, instant) in [("iat", Some(claims.iat)), ("nbf", claims.nbf)] {
             if let Some(instant) = instant.filter(|instant| *instant > latest) {
-                return Err(Reason::NotYetValid { claim, instant, now, leeway_secs });
+                return Err(Reason::NotYetValid {
+                    claim,
+                    instant,
+                    now,
+                    leeway_secs,
+                });
             }
         }
         // RFC 7519 section 4.1.4: on or after `exp` the token MUST NOT be accepted.
         if now >= claims.exp.saturating_add(leeway_secs) {
-            return Err(Reason::Expired { now, expires_at: claims.exp, leeway_secs });
+            return Err(Reason::Expired {
+                now,
+                expires_at: claims.exp,
+                leeway_secs,
+            });
         }
         if claims.exp <= claims.iat {
-            return Err(Reason::LifetimeBackwards { issued_at: claims.iat, expires_at: claims.exp });
+            return Err(Reason::LifetimeBackwards {
+                issued_at: claims.iat,
+                expires_at: claims.exp,
+            });
         }
         let lifetime_secs = claims.exp.seconds_since(claims.iat);
         let limit_secs = self.max_lifetime_secs();
         if lifetime_secs > limit_secs {
             // The issuer may have raised it since.
             self.want_refresh();
-            return Err(Reason::LifetimeTooLong { lifetime_secs, limit_secs });
+            return Err(Reason::LifetimeTooLong {
+                lifetime_secs,
+                limit_secs,
+            });
         }
         Ok(())
     }
 
-    fn check_revocation(&self, kid: &str, claims: &Claims, now: UnixTime) -> Result<Freshness, Reason> {
+    fn check_revocation(
+        &self,
+        kid: &str,
+        claims: &Claims,
+        now: UnixTime,
+    ) -> Result<Freshness, Reason> {
         if let Some(kind) = self.revocations.find(&Facts::of(kid, claims)) {
             return Err(Reason::Revoked { kind });
         }
@@ -301,9 +353,15 @@ impl Core {
         }
         let as_of = self.revocations.as_of().ok_or(Reason::RevocationUnheard)?;
         let age_secs = now.seconds_since(as_of);
-        let limit_secs = self.limits.max_staleness_secs.unwrap_or_else(|| self.max_lifetime_secs());
+        let limit_secs = self
+            .limits
+            .max_staleness_secs
+            .unwrap_or_else(|| self.max_lifetime_secs());
         if age_secs > limit_secs {
-            Err(Reason::RevocationStale { age_secs, limit_secs })
+            Err(Reason::RevocationStale {
+                age_secs,
+                limit_secs,
+            })
         } else if age_secs > FRESH_SECS {
             Ok(Freshness::Stale { age_secs })
         } else {
@@ -322,19 +380,32 @@ impl Core {
 fn check_confirmation(claims: &Claims, presented: &Presented<'_>) -> Result<(), Reason> {
     let (bound_to, proven) = match &claims.cnf {
         None => return Ok(()),
-        Some(Confirmation::CertificateThumbprint(thumbprint)) => {
-            ("a client certificate", presented.peer.is_some_and(|peer| peer.thumbprint() == thumbprint))
-        }
-        Some(Confirmation::SpiffeId(id)) => {
-            ("a SPIFFE ID", presented.peer.is_some_and(|peer| peer.spiffe_id() == Some(id)))
-        }
+        Some(Confirmation::CertificateThumbprint(thumbprint)) => (
+            "a client certificate",
+            presented
+                .peer
+                .is_some_and(|peer| peer.thumbprint() == thumbprint),
+        ),
+        Some(Confirmation::SpiffeId(id)) => (
+            "a SPIFFE ID",
+            presented
+                .peer
+                .is_some_and(|peer| peer.spiffe_id() == Some(id)),
+        ),
         Some(Confirmation::KeyThumbprint(_)) => return Err(Reason::ConfirmationUnsupported),
     };
     if proven {
         return Ok(());
     }
-    let presented = if presented.peer.is_some() { "has another client certificate" } else { "has no client certificate" };
-    Err(Reason::ConfirmationUnproven { bound_to, presented })
+    let presented = if presented.peer.is_some() {
+        "has another client certificate"
+    } else {
+        "has no client certificate"
+    };
+    Err(Reason::ConfirmationUnproven {
+        bound_to,
+        presented,
+    })
 }
 
 fn compact_refused(source: dayfly_token::CompactError) -> Reason {
@@ -343,9 +414,15 @@ fn compact_refused(source: dayfly_token::CompactError) -> Reason {
 
 /// Tells an absent claim from a bad one.
 fn claims_refused(source: ClaimsError, payload: &[u8]) -> Reason {
-    if matches!(source, ClaimsError::Json { source: JsonError::Shape { .. } })
-        && let Ok(members) = json::object(payload)
-        && let Some(claim) = REQUIRED_CLAIMS.into_iter().find(|claim| !members.contains_key(*claim))
+    if matches!(
+        source,
+        ClaimsError::Json {
+            source: JsonError::Shape { .. }
+        }
+    ) && let Ok(members) = json::object(payload)
+        && let Some(claim) = REQUIRED_CLAIMS
+            .into_iter()
+            .find(|claim| !members.contains_key(*claim))
     {
         return Reason::MissingClaim { claim };
     }

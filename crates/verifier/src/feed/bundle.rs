@@ -62,7 +62,9 @@ impl Bundle {
     /// If it is too long or not of that form.
     pub fn parse(bytes: &[u8]) -> Result<Self, BundleError> {
         if bytes.len() > MAX_BUNDLE_BYTES {
-            return Err(BundleError::TooLong { length: bytes.len() });
+            return Err(BundleError::TooLong {
+                length: bytes.len(),
+            });
         }
         json::from_slice(bytes).map_err(|source| BundleError::Json { source })
     }
@@ -74,15 +76,23 @@ impl Verifier {
     /// # Errors
     /// If a key or the snapshot is refused. The verifier is unchanged then.
     pub fn load_bundle(&self, bundle: &Bundle, now: UnixTime) -> Result<(), BundleError> {
-        let keys = |member, set| KeySet::from_jwks(set).map_err(|source| BundleError::Keys { member, source });
+        let keys = |member, set| {
+            KeySet::from_jwks(set).map_err(|source| BundleError::Keys { member, source })
+        };
         let (trust, keys) = (keys("trust", &bundle.trust)?, keys("jwks", &bundle.jwks)?);
         let mut feed = FeedState::new(self.issuer().to_owned(), trust, self.revocations().clone());
         match feed.apply(&bundle.snapshot, now) {
             Outcome::Applied { .. } | Outcome::KeysChanged { .. } => {}
-            Outcome::Gap { .. } => return Err(BundleError::Snapshot { source: FeedError::NotASnapshot }),
+            Outcome::Gap { .. } => {
+                return Err(BundleError::Snapshot {
+                    source: FeedError::NotASnapshot,
+                });
+            }
             Outcome::Refused(source) => return Err(BundleError::Snapshot { source }),
             Outcome::UnknownKey { kid } => {
-                return Err(BundleError::Snapshot { source: FeedError::UnknownKey { kid } });
+                return Err(BundleError::Snapshot {
+                    source: FeedError::UnknownKey { kid },
+                });
             }
         }
         self.replace_keys(keys);

@@ -108,35 +108,59 @@ pub enum FeedError {
 ///
 /// # Errors
 /// The first check that failed.
-pub fn open_statement(text: &str, keys: &KeySet, issuer: &str, now: UnixTime) -> Result<Statement, FeedError> {
+pub fn open_statement(
+    text: &str,
+    keys: &KeySet,
+    issuer: &str,
+    now: UnixTime,
+) -> Result<Statement, FeedError> {
     let compact_refused = |source| FeedError::Compact { source };
     let compact = Compact::split_within(text, MAX_STATEMENT_BYTES).map_err(compact_refused)?;
     let header_json = compact.header_bytes().map_err(compact_refused)?;
     let header = Header::parse(&header_json).map_err(|source| FeedError::Header { source })?;
     if !header.is_type(TYP) {
-        return Err(FeedError::Type { found: Excerpt::of(header.typ.as_deref().unwrap_or_default()) });
+        return Err(FeedError::Type {
+            found: Excerpt::of(header.typ.as_deref().unwrap_or_default()),
+        });
     }
     let kid = header.kid.unwrap_or_default();
-    let key = keys.get(&kid).ok_or_else(|| FeedError::UnknownKey { kid: Excerpt::of(&kid) })?;
+    let key = keys.get(&kid).ok_or_else(|| FeedError::UnknownKey {
+        kid: Excerpt::of(&kid),
+    })?;
     if !key.algorithm().accepts(&header.alg) {
-        return Err(FeedError::Algorithm { alg: Excerpt::of(&header.alg) });
+        return Err(FeedError::Algorithm {
+            alg: Excerpt::of(&header.alg),
+        });
     }
     let signature = compact.signature_bytes().map_err(compact_refused)?;
-    key.verify(compact.signing_input(), &signature).map_err(|source| FeedError::Signature { source })?;
+    key.verify(compact.signing_input(), &signature)
+        .map_err(|source| FeedError::Signature { source })?;
     let payload = compact.payload_bytes().map_err(compact_refused)?;
     let statement = Statement::parse(&payload).map_err(|source| FeedError::Json { source })?;
     check_statement(statement, issuer, now)
 }
 
-fn check_statement(statement: Statement, issuer: &str, now: UnixTime) -> Result<Statement, FeedError> {
+fn check_statement(
+    statement: Statement,
+    issuer: &str,
+    now: UnixTime,
+) -> Result<Statement, FeedError> {
     if statement.iss != issuer {
-        return Err(FeedError::Issuer { found: Excerpt::of(&statement.iss) });
+        return Err(FeedError::Issuer {
+            found: Excerpt::of(&statement.iss),
+        });
     }
     if statement.as_of > now.saturating_add(MAX_AHEAD_SECS) {
-        return Err(FeedError::Future { now, as_of: statement.as_of });
+        return Err(FeedError::Future {
+            now,
+            as_of: statement.as_of,
+        });
     }
     if now >= statement.exp.saturating_add(MAX_AHEAD_SECS) {
-        return Err(FeedError::Expired { now, expired_at: statement.exp });
+        return Err(FeedError::Expired {
+            now,
+            expired_at: statement.exp,
+        });
     }
     Ok(statement)
 }

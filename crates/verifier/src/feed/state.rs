@@ -62,7 +62,12 @@ impl FeedState {
     /// Follows `issuer`, trusting the feed keys `keys`, into `revocations`.
     #[must_use]
     pub const fn new(issuer: String, keys: KeySet, revocations: Arc<Revocations>) -> Self {
-        Self { issuer, keys, revocations, cursor: None }
+        Self {
+            issuer,
+            keys,
+            revocations,
+            cursor: None,
+        }
     }
 
     /// Puts the feed keys of the issuer's present `/v1/trust` in the place of the former ones.
@@ -88,10 +93,15 @@ impl FeedState {
         }
         self.revocations.merge(&statement.entries, now);
         let Some(id) = self.known_up_to(&statement) else {
-            return Outcome::Gap { keys_changed: statement.keys_changed };
+            return Outcome::Gap {
+                keys_changed: statement.keys_changed,
+            };
         };
         self.revocations.heard(statement.as_of);
-        self.cursor = Some(Cursor { epoch: statement.epoch, id: id.clone() });
+        self.cursor = Some(Cursor {
+            epoch: statement.epoch,
+            id: id.clone(),
+        });
         if statement.keys_changed {
             Outcome::KeysChanged { to: id }
         } else {
@@ -104,12 +114,20 @@ impl FeedState {
             self.revocations.purge(now);
         }
         let entries = self.revocations.len() + new;
-        if entries > MAX_ENTRIES { Err(FeedError::Full { entries }) } else { Ok(()) }
+        if entries > MAX_ENTRIES {
+            Err(FeedError::Full { entries })
+        } else {
+            Ok(())
+        }
     }
 
     /// The control entry up to which everything is known with `statement`; `None` if something may be missing.
     fn known_up_to(&self, statement: &Statement) -> Option<String> {
-        let Some(cursor) = self.cursor.as_ref().filter(|cursor| cursor.epoch == statement.epoch) else {
+        let Some(cursor) = self
+            .cursor
+            .as_ref()
+            .filter(|cursor| cursor.epoch == statement.epoch)
+        else {
             // Another history: only a snapshot says everything about it.
             return statement.snapshot.then(|| statement.to.clone());
         };
@@ -135,7 +153,10 @@ impl Cursor {
 
 impl fmt::Debug for FeedState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FeedState").field("issuer", &self.issuer).field("cursor", &self.cursor).finish_non_exhaustive()
+        f.debug_struct("FeedState")
+            .field("issuer", &self.issuer)
+            .field("cursor", &self.cursor)
+            .finish_non_exhaustive()
     }
 }
 
@@ -145,7 +166,12 @@ fn compare_ids(a: &str, b: &str) -> Option<Ordering> {
     if a == b {
         return Some(Ordering::Equal);
     }
-    let numbers = |id: &str| id.split('-').map(str::parse).collect::<Result<Vec<u64>, _>>().ok();
+    let numbers = |id: &str| {
+        id.split('-')
+            .map(str::parse)
+            .collect::<Result<Vec<u64>, _>>()
+            .ok()
+    };
     let (a, b) = (numbers(a)?, numbers(b)?);
     (a.len() == b.len()).then(|| a.cmp(&b))
 }
@@ -160,7 +186,13 @@ mod tests {
         assert_eq!(compare_ids("10-2", "10-1"), Some(Ordering::Greater));
         assert_eq!(compare_ids("7", "7"), Some(Ordering::Equal));
         assert_eq!(compare_ids("opaque", "opaque"), Some(Ordering::Equal));
-        for (a, b) in [("opaque", "other"), ("1", "1-0"), ("", "1"), ("-1", "1"), ("1-99999999999999999999", "1-1")] {
+        for (a, b) in [
+            ("opaque", "other"),
+            ("1", "1-0"),
+            ("", "1"),
+            ("-1", "1"),
+            ("1-99999999999999999999", "1-1"),
+        ] {
             assert_eq!(compare_ids(a, b), None, "{a} {b}");
         }
     }

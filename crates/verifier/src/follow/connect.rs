@@ -9,11 +9,11 @@ use super::feed::{FeedFollower, Problem};
 use super::keys::KeyFollower;
 use super::metadata::{self, Endpoints};
 use super::{Guard, Timing};
-use crate::builder::{BuildError, RevocationSource, VerifierBuilder};
-use crate::fetch::{FetchError, FetchOptions, Fetcher};
-use crate::feed::FeedError;
-use crate::revocation::Revocations;
 use crate::Verifier;
+use crate::builder::{BuildError, RevocationSource, VerifierBuilder};
+use crate::feed::FeedError;
+use crate::fetch::{FetchError, FetchOptions, Fetcher};
+use crate::revocation::Revocations;
 
 /// Why an issuer cannot be followed.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +70,9 @@ pub enum ConnectError {
         source: JsonError,
     },
     /// The issuer publishes no feed.
-    #[error("the issuer publishes no revocation feed: choose `RevocationSource::None` if that is all right")]
+    #[error(
+        "the issuer publishes no revocation feed: choose `RevocationSource::None` if that is all right"
+    )]
     NoFeed,
     /// A document stands on another origin than the issuer.
     #[error("`{member}` is `{url}`, not on the issuer's own origin")]
@@ -172,7 +174,10 @@ impl FromIssuer {
     }
 
     fn with(self, change: impl FnOnce(VerifierBuilder) -> VerifierBuilder) -> Self {
-        Self { builder: change(self.builder), ..self }
+        Self {
+            builder: change(self.builder),
+            ..self
+        }
     }
 
     /// Fetches metadata, keys and revocations once, then starts the background task on the current tokio runtime.
@@ -182,16 +187,31 @@ impl FromIssuer {
     /// If anything is missing, refused or out of reach: a verifier that comes out is ready.
     pub async fn build(self) -> Result<Verifier, ConnectError> {
         let issuer_url = metadata::parse_issuer(&self.issuer, self.fetch.allow_http)?;
-        let verifier =
-            self.builder.revocation(self.source).build().map_err(|source| ConnectError::Build { source })?;
-        let fetch_failed = |source| ConnectError::Fetch { what: "trust roots", url: String::new(), source };
+        let verifier = self
+            .builder
+            .revocation(self.source)
+            .build()
+            .map_err(|source| ConnectError::Build { source })?;
+        let fetch_failed = |source| ConnectError::Fetch {
+            what: "trust roots",
+            url: String::new(),
+            source,
+        };
         let fetcher = Fetcher::new(self.fetch).map_err(fetch_failed)?;
         let metadata_url = metadata::metadata_url(&issuer_url);
         let fetched = fetch(&fetcher, "metadata", &metadata_url).await?;
         let endpoints = metadata::parse_metadata(&fetched, &self.issuer, &issuer_url)?;
+        let feed = feed_of(self.source, &endpoints)?;
         let core = Arc::clone(verifier.core());
-        let keys = KeyFollower::start(Arc::clone(&core), fetcher.clone(), &issuer_url, &endpoints, self.timing).await?;
-        let task = match feed_of(self.source, endpoints)? {
+        let keys = KeyFollower::start(
+            Arc::clone(&core),
+            fetcher.clone(),
+            &issuer_url,
+            &endpoints,
+            self.timing,
+        )
+        .await?;
+        let task = match feed {
             None => tokio::spawn(keys.run()),
             Some(urls) => {
                 let feed = FeedFollower::start(core, fetcher, urls, self.timing).await?;
@@ -206,19 +226,27 @@ impl FromIssuer {
 
 fn feed_of(
     source: RevocationSource,
-    endpoints: Endpoints,
+    endpoints: &Endpoints,
 ) -> Result<Option<metadata::FeedEndpoints>, ConnectError> {
     match source {
-        RevocationSource::Follow => endpoints.feed.map(Some).ok_or(ConnectError::NoFeed),
+        RevocationSource::Follow => endpoints.feed.clone().map(Some).ok_or(ConnectError::NoFeed),
         RevocationSource::Bundle | RevocationSource::None => Ok(None),
     }
 }
 
 /// One document, as a whole and unconditionally.
-pub(super) async fn fetch(fetcher: &Fetcher, what: &'static str, url: &Url) -> Result<Vec<u8>, ConnectError> {
+pub(super) async fn fetch(
+    fetcher: &Fetcher,
+    what: &'static str,
+    url: &Url,
+) -> Result<Vec<u8>, ConnectError> {
     match fetcher.get(url, None).await {
         Ok(fetched) => Ok(fetched.body),
-        Err(source) => Err(ConnectError::Fetch { what, url: url.to_string(), source }),
+        Err(source) => Err(ConnectError::Fetch {
+            what,
+            url: url.to_string(),
+            source,
+        }),
     }
 }
 

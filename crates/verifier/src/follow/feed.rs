@@ -50,9 +50,23 @@ impl FeedFollower {
         urls: FeedEndpoints,
         timing: Timing,
     ) -> Result<Self, ConnectError> {
-        let trust = parse_keys("feed keys", &fetch(&fetcher, "feed keys", &urls.trust).await?)?;
-        let state = FeedState::new(core.issuer().to_owned(), trust, Arc::clone(core.revocations()));
-        let mut follower = Self { core, fetcher, urls, timing, state, trust_asked: Instant::now() };
+        let trust = parse_keys(
+            "feed keys",
+            &fetch(&fetcher, "feed keys", &urls.trust).await?,
+        )?;
+        let state = FeedState::new(
+            core.issuer().to_owned(),
+            trust,
+            Arc::clone(core.revocations()),
+        );
+        let mut follower = Self {
+            core,
+            fetcher,
+            urls,
+            timing,
+            state,
+            trust_asked: Instant::now(),
+        };
         follower.take_snapshot().await?;
         Ok(follower)
     }
@@ -81,8 +95,12 @@ impl FeedFollower {
     }
 
     async fn take_snapshot(&mut self) -> Result<(), Problem> {
-        let fetcher = self.fetcher.with_limits(MAX_STATEMENT_BYTES, SNAPSHOT_TIMEOUT);
-        let body = fetch(&fetcher, "revocation snapshot", &self.urls.snapshot).await.map_err(Problem::Fetch)?;
+        let fetcher = self
+            .fetcher
+            .with_limits(MAX_STATEMENT_BYTES, SNAPSHOT_TIMEOUT);
+        let body = fetch(&fetcher, "revocation snapshot", &self.urls.snapshot)
+            .await
+            .map_err(Problem::Fetch)?;
         // What is not UTF-8 is refused as a statement.
         let text = String::from_utf8_lossy(&body);
         match self.apply(text.trim_ascii()).await {
@@ -104,8 +122,12 @@ impl FeedFollower {
                 info!("the revocation stream fell silent");
                 return Ok(End::Broken);
             };
-            let chunk = chunk.map_err(|error| FetchError::Http { source: error.without_url() })?;
-            let Some(chunk) = chunk else { return Ok(End::Broken) };
+            let chunk = chunk.map_err(|error| FetchError::Http {
+                source: error.without_url(),
+            })?;
+            let Some(chunk) = chunk else {
+                return Ok(End::Broken);
+            };
             if let Err(EventTooLong) = reader.read(&chunk, &mut events) {
                 info!("a statement is too long for the stream");
                 return Ok(End::Gap);
@@ -149,7 +171,10 @@ impl FeedFollower {
         if matches!(outcome, Outcome::UnknownKey { .. }) && self.refetch_trust().await {
             outcome = self.state.apply(text, crate::rim::now());
         }
-        if matches!(outcome, Outcome::KeysChanged { .. } | Outcome::Gap { keys_changed: true }) {
+        if matches!(
+            outcome,
+            Outcome::KeysChanged { .. } | Outcome::Gap { keys_changed: true }
+        ) {
             self.core.refresh_wanted.notify_one();
             self.refetch_trust().await;
         }

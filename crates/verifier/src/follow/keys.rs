@@ -45,14 +45,29 @@ struct Document {
 impl Document {
     fn new(what: &'static str, url: Url) -> Self {
         let now = Instant::now();
-        Self { what, url, etag: None, asked: now, confirmed: now, due: now }
+        Self {
+            what,
+            url,
+            etag: None,
+            asked: now,
+            confirmed: now,
+            due: now,
+        }
     }
 
     /// Fetches it if it has changed; `None` if it has not.
-    async fn fetch(&mut self, fetcher: &Fetcher, timing: &Timing) -> Result<Option<Vec<u8>>, ConnectError> {
+    async fn fetch(
+        &mut self,
+        fetcher: &Fetcher,
+        timing: &Timing,
+    ) -> Result<Option<Vec<u8>>, ConnectError> {
         self.asked = Instant::now();
         let fetched = fetcher.get(&self.url, self.etag.as_deref()).await;
-        let failed = |source| ConnectError::Fetch { what: self.what, url: self.url.to_string(), source };
+        let failed = |source| ConnectError::Fetch {
+            what: self.what,
+            url: self.url.to_string(),
+            source,
+        };
         let fetched = fetched.map_err(failed)?;
         self.confirmed = self.asked;
         self.due = self.asked + use_for(&fetched, timing);
@@ -72,7 +87,9 @@ impl Document {
 
 fn use_for(fetched: &Fetched, timing: &Timing) -> Duration {
     let (shortest, longest) = timing.max_age_range;
-    let said = fetched.max_age.map_or(timing.default_max_age, Duration::from_secs);
+    let said = fetched
+        .max_age
+        .map_or(timing.default_max_age, Duration::from_secs);
     shortened(said.clamp(shortest, longest), EARLY_PERCENT)
 }
 
@@ -130,17 +147,19 @@ impl KeyFollower {
                 }
             }
         }
-        if wanted || self.metadata.due <= now {
-            if let Err(error) = self.refresh_metadata().await {
-                warn!(error = %Chain(&error), "cannot refresh the issuer's metadata");
-                let wait = self.timing.longest_wait;
-                self.metadata.forget(wait);
-            }
+        if (wanted || self.metadata.due <= now)
+            && let Err(error) = self.refresh_metadata().await
+        {
+            warn!(error = %Chain(&error), "cannot refresh the issuer's metadata");
+            let wait = self.timing.longest_wait;
+            self.metadata.forget(wait);
         }
     }
 
     async fn refresh_keys(&mut self) -> Result<(), ConnectError> {
-        let Some(body) = self.keys.fetch(&self.fetcher, &self.timing).await? else { return Ok(()) };
+        let Some(body) = self.keys.fetch(&self.fetcher, &self.timing).await? else {
+            return Ok(());
+        };
         let keys = parse_keys("keys", &body)?;
         debug!(keys = keys.len(), "took over the issuer's keys");
         self.core.replace_keys(keys);
@@ -148,7 +167,9 @@ impl KeyFollower {
     }
 
     async fn refresh_metadata(&mut self) -> Result<(), ConnectError> {
-        let Some(body) = self.metadata.fetch(&self.fetcher, &self.timing).await? else { return Ok(()) };
+        let Some(body) = self.metadata.fetch(&self.fetcher, &self.timing).await? else {
+            return Ok(());
+        };
         let endpoints = parse_metadata(&body, self.core.issuer(), &self.issuer)?;
         if endpoints.jwks != self.keys.url {
             info!(url = %endpoints.jwks, "the issuer's keys have moved");

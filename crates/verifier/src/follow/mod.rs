@@ -6,6 +6,8 @@ mod feed;
 mod keys;
 mod metadata;
 mod sse;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

@@ -22,13 +22,19 @@ pub(super) struct EventTooLong;
 
 impl EventReader {
     /// Takes the next bytes, and adds the data of each event that they complete to `events`.
-    pub(super) fn read(&mut self, bytes: &[u8], events: &mut Vec<String>) -> Result<(), EventTooLong> {
+    pub(super) fn read(
+        &mut self,
+        bytes: &[u8],
+        events: &mut Vec<String>,
+    ) -> Result<(), EventTooLong> {
         for byte in bytes {
             let after_return = mem::replace(&mut self.after_return, *byte == b'\r');
             match byte {
                 b'\n' if after_return => {}
                 b'\n' | b'\r' => events.extend(self.end_line()),
-                byte if self.line.len() + self.data.len() < MAX_EVENT_BYTES => self.line.push(*byte),
+                byte if self.line.len() + self.data.len() < MAX_EVENT_BYTES => {
+                    self.line.push(*byte)
+                }
                 _ => return Err(EventTooLong),
             }
         }
@@ -65,7 +71,11 @@ impl EventReader {
         let complete = mem::take(&mut self.has_data) && !mem::take(&mut self.foreign);
         self.foreign = false;
         // Whatever is not UTF-8 is no statement; the verifier would say so.
-        if complete { String::from_utf8(data).ok() } else { None }
+        if complete {
+            String::from_utf8(data).ok()
+        } else {
+            None
+        }
     }
 }
 
@@ -95,7 +105,10 @@ mod tests {
             assert_eq!(read(&bytes), ["a", "b"], "byte by byte: {stream:?}");
         }
         assert_eq!(read(&[b"data: a\ndata: b\ndata\n\n"]), ["a\nb\n"]);
-        assert_eq!(read(&[b"\n\n\nid: 1\n\ndata: \xff\n\n"]), Vec::<String>::new());
+        assert_eq!(
+            read(&[b"\n\n\nid: 1\n\ndata: \xff\n\n"]),
+            Vec::<String>::new()
+        );
     }
 
     #[test]

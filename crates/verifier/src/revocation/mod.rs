@@ -95,7 +95,11 @@ impl Revocations {
     /// Nothing revoked, nothing heard.
     #[must_use]
     pub fn new() -> Self {
-        Self { state: ArcSwap::default(), writer: Mutex::default(), as_of: AtomicU64::new(0) }
+        Self {
+            state: ArcSwap::default(),
+            writer: Mutex::default(),
+            as_of: AtomicU64::new(0),
+        }
     }
 
     /// Unites the state with `entries`; what has expired at `now` is left out.
@@ -114,9 +118,15 @@ impl Revocations {
         let next = if recent.len() > MOST_RECENT {
             let mut settled = state.settled.union(&recent);
             settled.retain(|entry| lives(entry, now));
-            State { settled: Arc::new(settled), recent: Table::default() }
+            State {
+                settled: Arc::new(settled),
+                recent: Table::default(),
+            }
         } else {
-            State { settled: Arc::clone(&state.settled), recent }
+            State {
+                settled: Arc::clone(&state.settled),
+                recent,
+            }
         };
         self.state.store(Arc::new(next));
     }
@@ -148,18 +158,32 @@ impl Revocations {
         if state.is_empty() {
             return None;
         }
-        let dead = |kind: Kind, value: &str| state.is_dead(&prefix(kind, value), facts.issued_at).then_some(kind);
+        let dead = |kind: Kind, value: &str| {
+            state
+                .is_dead(&prefix(kind, value), facts.issued_at)
+                .then_some(kind)
+        };
         let by_subject = |subject: &str| {
             let workload = workload_of(subject)?;
-            dead(Kind::Workload, &workload.to_string()).or_else(|| dead(Kind::Owner, workload.owner.as_str()))
+            dead(Kind::Workload, &workload.to_string())
+                .or_else(|| dead(Kind::Owner, workload.owner.as_str()))
         };
         dead(Kind::Key, facts.kid)
             .or_else(|| dead(Kind::Credential, facts.jti))
-            .or_else(|| facts.ancestors.iter().find_map(|id| dead(Kind::Credential, id)))
+            .or_else(|| {
+                facts
+                    .ancestors
+                    .iter()
+                    .find_map(|id| dead(Kind::Credential, id))
+            })
             .or_else(|| facts.txn.and_then(|txn| dead(Kind::Task, txn)))
             .or_else(|| facts.rule.and_then(|rule| dead(Kind::Rule, rule)))
             .or_else(|| by_subject(facts.sub))
-            .or_else(|| facts.actors.and_then(|actor| actor.chain().find_map(|actor| by_subject(&actor.sub))))
+            .or_else(|| {
+                facts
+                    .actors
+                    .and_then(|actor| actor.chain().find_map(|actor| by_subject(&actor.sub)))
+            })
     }
 
     /// Every entry that has not expired at `now`, in the order of the prefixes: a snapshot.
@@ -177,7 +201,10 @@ impl Revocations {
         let state = self.state.load_full();
         let mut settled = state.settled.union(&state.recent);
         settled.retain(|entry| lives(entry, now));
-        self.state.store(Arc::new(State { settled: Arc::new(settled), recent: Table::default() }));
+        self.state.store(Arc::new(State {
+            settled: Arc::new(settled),
+            recent: Table::default(),
+        }));
     }
 
     /// How many entries there are; one that was raised lately counts twice until it settles.
@@ -219,6 +246,9 @@ impl Default for Revocations {
 
 impl fmt::Debug for Revocations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Revocations").field("entries", &self.len()).field("as_of", &self.as_of()).finish()
+        f.debug_struct("Revocations")
+            .field("entries", &self.len())
+            .field("as_of", &self.as_of())
+            .finish()
     }
 }

@@ -34,7 +34,12 @@ impl Table {
         if entries.is_empty() {
             return Self::default();
         }
-        let bits = entries.len().div_ceil(ENTRIES_PER_SLOT).next_power_of_two().trailing_zeros().max(1);
+        let bits = entries
+            .len()
+            .div_ceil(ENTRIES_PER_SLOT)
+            .next_power_of_two()
+            .trailing_zeros()
+            .max(1);
         let shift = 64 - bits;
         let mut starts = vec![0_u32; (1 << bits) + 1];
         // Counted one slot further up, so that the running sum gives where each slot begins.
@@ -48,7 +53,11 @@ impl Table {
             sum += *start;
             *start = sum;
         }
-        Self { entries, starts, shift }
+        Self {
+            entries,
+            starts,
+            shift,
+        }
     }
 
     pub(super) fn find(&self, prefix: &Prefix) -> Option<&Entry> {
@@ -58,13 +67,16 @@ impl Table {
         let slot = slot(prefix, self.shift);
         let (start, end) = (*self.starts.get(slot)?, *self.starts.get(slot + 1)?);
         let neighbours = self.entries.get(start as usize..end as usize)?;
-        let found = neighbours.binary_search_by(|entry| entry.prefix.cmp(prefix)).ok()?;
+        let found = neighbours
+            .binary_search_by(|entry| entry.prefix.cmp(prefix))
+            .ok()?;
         neighbours.get(found)
     }
 
     /// Whether `entry` would add nothing.
     pub(super) fn covers(&self, entry: &Entry) -> bool {
-        self.find(&entry.prefix).is_some_and(|known| combined(known, entry) == *known)
+        self.find(&entry.prefix)
+            .is_some_and(|known| combined(known, entry) == *known)
     }
 
     /// Both, combined by maximum.
@@ -76,7 +88,10 @@ impl Table {
             return self.clone();
         }
         let mut both = Vec::with_capacity(self.len() + other.len());
-        let (mut left, mut right) = (self.entries.iter().peekable(), other.entries.iter().peekable());
+        let (mut left, mut right) = (
+            self.entries.iter().peekable(),
+            other.entries.iter().peekable(),
+        );
         loop {
             match (left.peek(), right.peek()) {
                 (Some(a), Some(b)) if a.prefix == b.prefix => {
@@ -115,11 +130,19 @@ impl Table {
 }
 
 fn combined(a: &Entry, b: &Entry) -> Entry {
-    Entry { prefix: a.prefix, before: a.before.max(b.before), until: a.until.max(b.until) }
+    Entry {
+        prefix: a.prefix,
+        before: a.before.max(b.before),
+        until: a.until.max(b.until),
+    }
 }
 
 fn slot(prefix: &Prefix, shift: u32) -> usize {
-    let leading = prefix.as_bytes().iter().take(8).fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
+    let leading = prefix
+        .as_bytes()
+        .iter()
+        .take(8)
+        .fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
     usize::try_from(leading >> shift).unwrap_or_default()
 }
 
@@ -134,30 +157,51 @@ mod tests {
     use super::*;
 
     fn entry(bytes: [u8; 16], before: u64, until: u64) -> Entry {
-        Entry { prefix: Prefix::from_bytes(bytes), before: UnixTime::from_secs(before), until: UnixTime::from_secs(until) }
+        Entry {
+            prefix: Prefix::from_bytes(bytes),
+            before: UnixTime::from_secs(before),
+            until: UnixTime::from_secs(until),
+        }
     }
 
     /// Prefixes from a small set, some of them in one slot, so that they collide.
     fn entries() -> impl Strategy<Value = Vec<Entry>> {
         let prefix = prop_oneof![
             any::<[u8; 16]>(),
-            (0_u8..4).prop_map(|last| { let mut bytes = [7; 16]; bytes[15] = last; bytes }),
-            (0_u8..=255).prop_map(|first| { let mut bytes = [0; 16]; bytes[0] = first; bytes }),
+            (0_u8..4).prop_map(|last| {
+                let mut bytes = [7; 16];
+                bytes[15] = last;
+                bytes
+            }),
+            (0_u8..=255).prop_map(|first| {
+                let mut bytes = [0; 16];
+                bytes[0] = first;
+                bytes
+            }),
         ];
-        proptest::collection::vec((prefix, 0..9_u64, 0..9_u64).prop_map(|(p, b, u)| entry(p, b, u)), 0..200)
+        proptest::collection::vec(
+            (prefix, 0..9_u64, 0..9_u64).prop_map(|(p, b, u)| entry(p, b, u)),
+            0..200,
+        )
     }
 
     fn model(lists: &[&[Entry]]) -> BTreeMap<Prefix, (UnixTime, UnixTime)> {
         let mut model: BTreeMap<_, (UnixTime, UnixTime)> = BTreeMap::new();
         for entry in lists.iter().flat_map(|list| list.iter()) {
-            let known = model.entry(entry.prefix).or_insert((entry.before, entry.until));
+            let known = model
+                .entry(entry.prefix)
+                .or_insert((entry.before, entry.until));
             *known = (known.0.max(entry.before), known.1.max(entry.until));
         }
         model
     }
 
     fn as_map(table: &Table) -> BTreeMap<Prefix, (UnixTime, UnixTime)> {
-        table.entries.iter().map(|entry| (entry.prefix, (entry.before, entry.until))).collect()
+        table
+            .entries
+            .iter()
+            .map(|entry| (entry.prefix, (entry.before, entry.until)))
+            .collect()
     }
 
     proptest! {

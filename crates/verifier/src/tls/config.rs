@@ -48,7 +48,12 @@ impl ServerIdentity {
     /// # Errors
     /// If a text is not PEM, or holds no certificate or no key.
     pub fn from_pem(chain_pem: &[u8], key_pem: &[u8]) -> Result<Self, ConfigError> {
-        let refused = |what| move |error: PemError| ConfigError::Pem { what, detail: error.to_string() };
+        let refused = |what| {
+            move |error: PemError| ConfigError::Pem {
+                what,
+                detail: error.to_string(),
+            }
+        };
         let chain = CertificateDer::pem_slice_iter(chain_pem)
             .collect::<Result<Vec<_>, _>>()
             .map_err(refused("certificate chain"))?;
@@ -87,7 +92,9 @@ pub fn server_config(
         Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),
     };
-    let mut config = builder.with_single_cert(identity.chain, identity.key).map_err(refused)?;
+    let mut config = builder
+        .with_single_cert(identity.chain, identity.key)
+        .map_err(refused)?;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;

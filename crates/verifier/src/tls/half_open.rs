@@ -26,12 +26,18 @@ pub(super) struct Handshake {
 
 impl HalfOpen {
     pub(super) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit: limit.max(1), handshakes: Mutex::default() })
+        Arc::new(Self {
+            limit: limit.max(1),
+            handshakes: Mutex::default(),
+        })
     }
 
     pub(super) fn begin(self: &Arc<Self>) -> Handshake {
         let given_up = Arc::new(Notify::new());
-        let mut handshakes = self.handshakes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut handshakes = self
+            .handshakes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         while handshakes.open.len() >= self.limit {
             if let Some((_, oldest)) = handshakes.open.pop_first() {
                 oldest.notify_one();
@@ -40,7 +46,11 @@ impl HalfOpen {
         let number = handshakes.next;
         handshakes.next += 1;
         handshakes.open.insert(number, Arc::clone(&given_up));
-        Handshake { of: Arc::clone(self), number, given_up }
+        Handshake {
+            of: Arc::clone(self),
+            number,
+            given_up,
+        }
     }
 }
 
@@ -53,7 +63,12 @@ impl Handshake {
 
 impl Drop for Handshake {
     fn drop(&mut self) {
-        self.of.handshakes.lock().unwrap_or_else(PoisonError::into_inner).open.remove(&self.number);
+        self.of
+            .handshakes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .open
+            .remove(&self.number);
     }
 }
 

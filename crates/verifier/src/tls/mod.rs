@@ -4,6 +4,7 @@
 //! `axum::serve` has no TLS, and behind a listener that does the handshake itself one stalled client would hold
 //! up all others; [`Server`] does each handshake in a task of its own.
 
+mod activity;
 mod config;
 mod half_open;
 mod server;

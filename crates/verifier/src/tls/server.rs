@@ -3,7 +3,6 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dayfly_token::SpiffeId;
@@ -22,6 +21,7 @@ use tokio_rustls::server::TlsStream;
 use tower_service::Service;
 use tracing::{debug, warn};
 
+use super::activity::{Activity, BusyBody};
 use super::half_open::{HalfOpen, Handshake};
 use crate::{PeerCertificate, svid};
 
@@ -47,6 +47,8 @@ pub struct Limits {
     pub max_connections: usize,
     /// Longest wait for the next request head over HTTP/1.1, idle time included.
     pub header_read_timeout: Duration,
+    /// Longest time without a request under way, over HTTP/2 as well, which answers to pings do not prolong.
+    pub idle_timeout: Duration,
     /// Most bytes of a request head: room for a 16 KiB token.
     pub max_header_bytes: usize,
     /// Most requests at once on one HTTP/2 connection.
@@ -67,6 +69,7 @@ impl Default for Limits {
             max_half_open: 256,
             max_connections: 8192,
             header_read_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(60),
             max_header_bytes: 32 * 1024,
             max_concurrent_streams: 128,
             keep_alive_interval: Duration::from_secs(20),
@@ -93,8 +96,16 @@ impl Server {
     /// The configuration's client verifier vouches for the SPIFFE IDs that requests carry: it must verify a
     /// chain against the bundle of the leaf's own trust domain. If it accepts more than that (any certificate,
     /// pooled roots), call [`Server::without_spiffe_ids`].
-    pub fn new(listener: TcpListener, config: impl Fn() -> Arc<ServerConfig> + Send + Sync + 'static) -> Self {
-        Self { listener, config: Arc::new(config), limits: Limits::default(), names_peers: true }
+    pub fn new(
+        listener: TcpListener,
+        config: impl Fn() -> Arc<ServerConfig> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            listener,
+            config: Arc::new(config),
+            limits: Limits::default(),
+            names_peers: true,
+        }
     }
 
     /// Other limits.
@@ -129,7 +140,12 @@ impl Server {
         B::Data: Send,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let Self { listener, config, limits, names_peers } = self;
+        let Self {
+            listener,
+            config,
+            limits,
+            names_peers,
+        } = self;
         let places = Arc::new(Semaphore::new(limits.max_connections));
         let half_open = HalfOpen::new(limits.max_half_open);
         let (ending, ends) = watch::channel(());
@@ -139,7 +155,9 @@ impl Server {
                 () = &mut shutdown => break,
                 accepted = accept(&listener, &places) => accepted,
             };
-            let Some((stream, address, place)) = accepted else { continue };
+            let Some((stream, address, place)) = accepted else {
+                continue;
+            };
             let connection = Connection {
                 handshake: half_open.begin(),
                 acceptor: TlsAcceptor::from(config()),
@@ -184,7 +202,10 @@ async fn accept(
 
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    )
 }
 
 struct Connection {
@@ -206,28 +227,44 @@ impl Connection {
         B::Data: Send,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let Some(stream) = self.shake_hands(stream).await else { return };
-        let Self { handshake, address, limits, mut ending, names_peers, .. } = self;
+        let Some(stream) = self.shake_hands(stream).await else {
+            return;
+        };
+        let Self {
+            handshake,
+            address,
+            limits,
+            mut ending,
+            names_peers,
+            ..
+        } = self;
         drop(handshake);
-        let Ok(peer) = peer_of(&stream, names_peers) else { return };
+        let Ok(peer) = peer_of(&stream, names_peers) else {
+            return;
+        };
         let life = life_of(peer.as_ref(), limits.max_age);
         let peer = peer.map(|peer| peer.certificate);
         let service = TowerToHyperService::new(service);
-        let asked = Arc::new(AtomicBool::new(false));
-        let asks = Arc::clone(&asked);
+        let activity = Activity::new();
+        let busy = activity.clone();
         let http = http_of(&stream, &limits);
         let with_peer = service_fn(move |mut request: Request<Incoming>| {
-            asks.store(true, Ordering::Relaxed);
+            let busy = busy.begin();
             request.extensions_mut().insert(PeerAddress(address));
             if let Some(peer) = &peer {
                 request.extensions_mut().insert(peer.clone());
             }
-            hyper::service::Service::call(&service, request)
+            let answer = hyper::service::Service::call(&service, request);
+            async move {
+                answer
+                    .await
+                    .map(|answer| answer.map(|body| BusyBody::new(body, busy)))
+            }
         });
         let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), with_peer));
         tokio::select! {
             ended = connection.as_mut() => return log_end(address, ended),
-            () = never_asked(&asked, limits.header_read_timeout) => return debug!(%address, "no request came"),
+            () = activity.idle_for(limits.idle_timeout) => {}
             () = tokio::time::sleep(life) => {}
             _ = ending.changed() => {}
         }
@@ -269,31 +306,39 @@ struct Peer {
 
 /// The peer's certificate, `None` without one.
 fn peer_of(stream: &TlsStream<TcpStream>, names_peers: bool) -> Result<Option<Peer>, ()> {
-    let Some(chain) = stream.get_ref().1.peer_certificates() else { return Ok(None) };
+    let Some(chain) = stream.get_ref().1.peer_certificates() else {
+        return Ok(None);
+    };
     if chain.len() > MAX_CHAIN {
         debug!(certificates = chain.len(), "the peer's chain is too long");
         return Err(());
     }
     let leaf = chain.first().map_or(&[][..], |leaf| leaf.as_ref());
-    let spiffe_id: Option<SpiffeId> = if names_peers { svid::identity_of(leaf).ok() } else { None };
+    let spiffe_id: Option<SpiffeId> = if names_peers {
+        svid::identity_of(leaf).ok()
+    } else {
+        None
+    };
     let not_after_secs = svid::not_after_secs(leaf);
-    let chain = chain.iter().map(|certificate| certificate.to_vec()).collect();
-    Ok(PeerCertificate::new(chain, spiffe_id).map(|certificate| Peer { certificate, not_after_secs }))
+    let chain = chain
+        .iter()
+        .map(|certificate| certificate.to_vec())
+        .collect();
+    Ok(
+        PeerCertificate::new(chain, spiffe_id).map(|certificate| Peer {
+            certificate,
+            not_after_secs,
+        }),
+    )
 }
 
 /// A connection ends with its peer's certificate: TLS looks at it once, in the handshake.
 fn life_of(peer: Option<&Peer>, max_age: Duration) -> Duration {
-    let Some(not_after_secs) = peer.and_then(|peer| peer.not_after_secs) else { return max_age };
+    let Some(not_after_secs) = peer.and_then(|peer| peer.not_after_secs) else {
+        return max_age;
+    };
     let left = not_after_secs.saturating_sub(crate::rim::now().as_secs());
     max_age.min(Duration::from_secs(left))
-}
-
-/// Comes back if no request has come by then: before the first one HTTP/2 has no timer of its own.
-async fn never_asked(asked: &AtomicBool, wait: Duration) {
-    tokio::time::sleep(wait).await;
-    if asked.load(Ordering::Relaxed) {
-        std::future::pending().await
-    }
 }
 
 /// HTTP/2 or HTTP/1.1 as ALPN settled it: to look at the first bytes instead would wait for them without a timer.

@@ -19,7 +19,9 @@ impl<'a> Bearer<'a> {
             return Self::Malformed("a token in the query");
         }
         let mut values = headers.get_all(AUTHORIZATION).iter();
-        let Some(value) = values.next() else { return Self::None };
+        let Some(value) = values.next() else {
+            return Self::None;
+        };
         if values.next().is_some() {
             return Self::Malformed("more than one `Authorization` header");
         }
@@ -27,15 +29,21 @@ impl<'a> Bearer<'a> {
             return Self::Malformed("an `Authorization` header that is not ASCII");
         };
         match value.split_once(' ') {
-            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Self::Token(token.trim_matches(' ')),
-            None if value.eq_ignore_ascii_case("bearer") => Self::Malformed("`Bearer` without a token"),
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+                Self::Token(token.trim_matches(' '))
+            }
+            None if value.eq_ignore_ascii_case("bearer") => {
+                Self::Malformed("`Bearer` without a token")
+            }
             _ => Self::None,
         }
     }
 }
 
 fn has_token(query: &str) -> bool {
-    query.split('&').any(|pair| pair.split('=').next() == Some("access_token"))
+    query
+        .split('&')
+        .any(|pair| pair.split('=').next() == Some("access_token"))
 }
 
 /// Marks the header so that no log prints it.
@@ -62,12 +70,27 @@ mod tests {
     #[test]
     fn one_header_one_scheme() {
         for value in ["Bearer a.b.c", "bearer a.b.c", "BEARER  a.b.c"] {
-            assert!(matches!(Bearer::of(&headers(&[value.as_bytes()]), None), Bearer::Token("a.b.c")), "{value}");
+            assert!(
+                matches!(
+                    Bearer::of(&headers(&[value.as_bytes()]), None),
+                    Bearer::Token("a.b.c")
+                ),
+                "{value}"
+            );
         }
         for value in ["Basic dTpw", "DPoP a.b.c", "", "a.b.c", "Bearera.b.c"] {
-            assert!(matches!(Bearer::of(&headers(&[value.as_bytes()]), None), Bearer::None), "{value}");
+            assert!(
+                matches!(
+                    Bearer::of(&headers(&[value.as_bytes()]), None),
+                    Bearer::None
+                ),
+                "{value}"
+            );
         }
-        assert!(matches!(Bearer::of(&headers(&[]), Some("a=b&c")), Bearer::None));
+        assert!(matches!(
+            Bearer::of(&headers(&[]), Some("a=b&c")),
+            Bearer::None
+        ));
         for (values, query) in [
             (&[&b"Bearer a"[..], b"Bearer a"][..], None),
             (&[b"Bearer a", b"Basic b"], None),
@@ -77,7 +100,10 @@ mod tests {
             (&[], Some("x=1&access_token=b")),
             (&[], Some("access_token")),
         ] {
-            assert!(matches!(Bearer::of(&headers(values), query), Bearer::Malformed(_)), "{values:?} {query:?}");
+            assert!(
+                matches!(Bearer::of(&headers(values), query), Bearer::Malformed(_)),
+                "{values:?} {query:?}"
+            );
         }
     }
 }

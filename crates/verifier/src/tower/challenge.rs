@@ -66,12 +66,18 @@ impl Challenge {
             Self::InsufficientScope { scope } => Some(scope.as_str()),
             _ => None,
         };
-        let parameters = [("error", self.error()), ("scope", scope), ("resource_metadata", resource_metadata)];
+        let parameters = [
+            ("error", self.error()),
+            ("scope", scope),
+            ("resource_metadata", resource_metadata),
+        ];
         let mut header = String::from("Bearer");
         let mut separator = ' ';
         for (name, value) in parameters {
             // What cannot stand in a quoted string unescaped is left out: no scope and no URL has it.
-            let Some(value) = value.filter(|value| value.bytes().all(can_be_quoted)) else { continue };
+            let Some(value) = value.filter(|value| value.bytes().all(can_be_quoted)) else {
+                continue;
+            };
             header.push(separator);
             header.push_str(&format!("{name}=\"{value}\""));
             separator = ',';
@@ -99,7 +105,9 @@ mod tests {
 
     #[test]
     fn headers() {
-        let scope = Challenge::InsufficientScope { scope: "deploy:write".to_owned() };
+        let scope = Challenge::InsufficientScope {
+            scope: "deploy:write".to_owned(),
+        };
         let url = Some("https://api.example/.well-known/oauth-protected-resource");
         for (challenge, url, header) in [
             (Challenge::TokenMissing, None, "Bearer"),
@@ -108,16 +116,34 @@ mod tests {
                 url,
                 "Bearer resource_metadata=\"https://api.example/.well-known/oauth-protected-resource\"",
             ),
-            (Challenge::InvalidToken, None, "Bearer error=\"invalid_token\""),
-            (Challenge::InvalidRequest, Some("x\" y=\"z"), "Bearer error=\"invalid_request\""),
-            (scope.clone(), None, "Bearer error=\"insufficient_scope\",scope=\"deploy:write\""),
+            (
+                Challenge::InvalidToken,
+                None,
+                "Bearer error=\"invalid_token\"",
+            ),
+            (
+                Challenge::InvalidRequest,
+                Some("x\" y=\"z"),
+                "Bearer error=\"invalid_request\"",
+            ),
+            (
+                scope.clone(),
+                None,
+                "Bearer error=\"insufficient_scope\",scope=\"deploy:write\"",
+            ),
         ] {
             assert_eq!(challenge.header(url), header);
             let response = challenge.response::<()>(url);
             assert_eq!(response.headers()[WWW_AUTHENTICATE], header);
         }
         let unavailable = Challenge::Unavailable.response::<()>(None);
-        assert_eq!((unavailable.status(), unavailable.headers().contains_key(WWW_AUTHENTICATE)), (StatusCode::SERVICE_UNAVAILABLE, false));
+        assert_eq!(
+            (
+                unavailable.status(),
+                unavailable.headers().contains_key(WWW_AUTHENTICATE)
+            ),
+            (StatusCode::SERVICE_UNAVAILABLE, false)
+        );
         assert_eq!(scope.status(), StatusCode::FORBIDDEN);
     }
 }

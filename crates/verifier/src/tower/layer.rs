@@ -11,11 +11,12 @@ use tracing::{debug, warn};
 
 use super::bearer::{Bearer, hide};
 use super::challenge::Challenge;
-use crate::{PeerCertificate, Presented, Rejection, RejectionCode, UnverifiedToken, Verified, Verifier};
+use crate::{
+    PeerCertificate, Presented, Rejection, RejectionCode, UnverifiedToken, Verified, Verifier,
+};
 
 impl Verifier {
     /// A layer that verifies the bearer token of each request and turns the others away.
-    #[must_use]
     pub fn layer(&self) -> VerifierLayer {
         VerifierLayer {
             shared: Arc::new(Shared {
@@ -71,7 +72,9 @@ impl VerifierLayer {
     fn with(self, change: impl FnOnce(&mut Shared)) -> Self {
         let mut shared = Arc::unwrap_or_clone(self.shared);
         change(&mut shared);
-        Self { shared: Arc::new(shared) }
+        Self {
+            shared: Arc::new(shared),
+        }
     }
 }
 
@@ -79,7 +82,10 @@ impl<S> Layer<S> for VerifierLayer {
     type Service = VerifierService<S>;
 
     fn layer(&self, inner: S) -> VerifierService<S> {
-        VerifierService { inner, shared: Arc::clone(&self.shared) }
+        VerifierService {
+            inner,
+            shared: Arc::clone(&self.shared),
+        }
     }
 }
 
@@ -132,16 +138,24 @@ impl Shared {
         parts.extensions.insert(verified);
         #[cfg(feature = "axum")]
         if let Some(url) = &self.resource_metadata {
-            parts.extensions.insert(ResourceMetadata(url.as_str().into()));
+            parts
+                .extensions
+                .insert(ResourceMetadata(url.as_str().into()));
         }
         Ok(Request::from_parts(parts, body))
     }
 
     fn verify(&self, token: &str, peer: Option<&PeerCertificate>) -> Result<Verified, Challenge> {
-        self.verifier.verify(UnverifiedToken::new(token), &Presented { peer }, (self.clock)()).map_err(|rejection| {
-            log(&rejection);
-            Challenge::of(rejection.code())
-        })
+        self.verifier
+            .verify(
+                UnverifiedToken::new(token),
+                &Presented { peer },
+                (self.clock)(),
+            )
+            .map_err(|rejection| {
+                log(&rejection);
+                Challenge::of(rejection.code())
+            })
     }
 
     fn check_scopes(&self, verified: &Verified) -> Result<(), Challenge> {
@@ -149,13 +163,18 @@ impl Shared {
             return Ok(());
         }
         debug!(credential_id = verified.credential_id(), needed = ?self.scopes, "scope missing");
-        Err(Challenge::InsufficientScope { scope: self.scopes.join(" ") })
+        Err(Challenge::InsufficientScope {
+            scope: self.scopes.join(" "),
+        })
     }
 }
 
 /// The operator learns why; a state that is too old is theirs to mend.
 fn log(rejection: &Rejection) {
-    let (code, cause) = (rejection.code(), std::error::Error::source(rejection).map(ToString::to_string));
+    let (code, cause) = (
+        rejection.code(),
+        std::error::Error::source(rejection).map(ToString::to_string),
+    );
     if code == RejectionCode::RevocationStale {
         warn!(code = code.as_str(), reason = %rejection, "tokens are refused");
     } else {

@@ -1,8 +1,8 @@
-//! Issuer, audience, type, required claims, identities, bindings and actors.
+//! Issuer, audience, type, required claims, identities and actors.
 
 use dayfly_keys::Algorithm;
 use dayfly_verifier::{
-    BuildError, Confirmation, PeerCertificate, Presented, RejectionCode as Code, RevocationSource, UnverifiedToken, Verifier,
+    BuildError, Presented, RejectionCode as Code, RevocationSource, UnverifiedToken, Verifier,
 };
 use serde_json::{Value, json};
 
@@ -12,14 +12,35 @@ use crate::fixture::{AUDIENCE, Bench, ISSUER, NOW};
 fn the_issuer_to_the_byte() {
     let bench = Bench::new(Algorithm::EdDsa);
     for iss in [
-        "https://sts.example.org/", "https://sts.example.org.evil", "https://sts.example.or", "https://sts.example.org:443",
-        "HTTPS://sts.example.org", "https://STS.example.org", "https://sts.example.org/tenant", "http://sts.example.org",
-        "sts.example.org", "https://sts.example.org ", " https://sts.example.org", "https://sts.example.org#", "https://sts.example.org?",
-        "https://sts.ex\u{430}mple.org", "https://sts.example.org%2f", "https:/sts.example.org", "https://user@sts.example.org", "*",
+        "https://sts.example.org/",
+        "https://sts.example.org.evil",
+        "https://sts.example.or",
+        "https://sts.example.org:443",
+        "HTTPS://sts.example.org",
+        "https://STS.example.org",
+        "https://sts.example.org/tenant",
+        "http://sts.example.org",
+        "sts.example.org",
+        "https://sts.example.org ",
+        " https://sts.example.org",
+        "https://sts.example.org#",
+        "https://sts.example.org?",
+        "https://sts.ex\u{430}mple.org",
+        "https://sts.example.org%2f",
+        "https:/sts.example.org",
+        "https://user@sts.example.org",
+        "*",
     ] {
         bench.refuses(&bench.with_claim("iss", json!(iss)), Code::WrongIssuer);
     }
-    for iss in [json!([ISSUER]), json!({ "0": ISSUER }), json!(null), json!(1), json!(true), json!("")] {
+    for iss in [
+        json!([ISSUER]),
+        json!({ "0": ISSUER }),
+        json!(null),
+        json!(1),
+        json!(true),
+        json!(""),
+    ] {
         bench.refuses(&bench.with_claim("iss", iss), Code::BadClaim);
     }
 }
@@ -30,13 +51,27 @@ fn the_audience() {
     bench.accepts(&bench.with_claim("aud", json!([AUDIENCE])));
     bench.accepts(&bench.with_claim("aud", json!(["https://other", AUDIENCE])));
     for aud in [
-        json!("https://orders.internal/"), json!("https://orders.interna"), json!("https://orders.internal.evil"),
-        json!("https://ORDERS.internal"), json!(["https://other"]), json!(["https://orders", ".internal"]), json!("*"),
-        json!(format!("{AUDIENCE} https://other")), json!(ISSUER),
+        json!("https://orders.internal/"),
+        json!("https://orders.interna"),
+        json!("https://orders.internal.evil"),
+        json!("https://ORDERS.internal"),
+        json!(["https://other"]),
+        json!(["https://orders", ".internal"]),
+        json!("*"),
+        json!(format!("{AUDIENCE} https://other")),
+        json!(ISSUER),
     ] {
         bench.refuses(&bench.with_claim("aud", aud), Code::WrongAudience);
     }
-    for aud in [json!(null), json!([]), json!([[AUDIENCE]]), json!({ "a": AUDIENCE }), json!(true), json!(0), json!([null, AUDIENCE])] {
+    for aud in [
+        json!(null),
+        json!([]),
+        json!([[AUDIENCE]]),
+        json!({ "a": AUDIENCE }),
+        json!(true),
+        json!(0),
+        json!([null, AUDIENCE]),
+    ] {
         bench.refuses(&bench.with_claim("aud", aud), Code::BadClaim);
     }
     bench.refuses(&bench.without_claim("aud"), Code::MissingClaim);
@@ -45,10 +80,22 @@ fn the_audience() {
 #[test]
 fn several_audiences_and_any() {
     let bench = Bench::new(Algorithm::EdDsa);
-    let build = |builder: dayfly_verifier::VerifierBuilder| builder.revocation(RevocationSource::None).build().unwrap();
+    let build = |builder: dayfly_verifier::VerifierBuilder| {
+        builder.revocation(RevocationSource::None).build().unwrap()
+    };
     let two = build(bench.authority.verifier("https://first").audience(AUDIENCE));
-    let any = build(bench.authority.verifier("https://first").danger_any_audience());
-    for (verifier, audience, accepted) in [(&two, AUDIENCE, true), (&two, "https://first", true), (&two, "https://third", false), (&any, "https://third", true)] {
+    let any = build(
+        bench
+            .authority
+            .verifier("https://first")
+            .danger_any_audience(),
+    );
+    for (verifier, audience, accepted) in [
+        (&two, AUDIENCE, true),
+        (&two, "https://first", true),
+        (&two, "https://third", false),
+        (&any, "https://third", true),
+    ] {
         let token = bench.authority.token(audience).mint(NOW).unwrap();
         let verified = verifier.verify(UnverifiedToken::new(&token), &Presented::NOTHING, NOW);
         assert_eq!(verified.is_ok(), accepted, "{audience}");
@@ -62,30 +109,80 @@ fn verifiers_that_are_not_built() {
     assert!(builder().audience(AUDIENCE).build().is_ok());
     assert_eq!(error(builder()), BuildError::AudienceMissing);
     assert_eq!(error(builder().audience("")), BuildError::AudienceEmpty);
-    assert_eq!(error(builder().audience(AUDIENCE).audience("")), BuildError::AudienceEmpty);
-    assert_eq!(error(Verifier::builder("").audience(AUDIENCE).revocation(RevocationSource::None)), BuildError::IssuerEmpty);
-    assert_eq!(error(Verifier::builder(ISSUER).audience(AUDIENCE)), BuildError::RevocationUnspecified);
+    assert_eq!(
+        error(builder().audience(AUDIENCE).audience("")),
+        BuildError::AudienceEmpty
+    );
+    assert_eq!(
+        error(
+            Verifier::builder("")
+                .audience(AUDIENCE)
+                .revocation(RevocationSource::None)
+        ),
+        BuildError::IssuerEmpty
+    );
+    assert_eq!(
+        error(Verifier::builder(ISSUER).audience(AUDIENCE)),
+        BuildError::RevocationUnspecified
+    );
     assert!(builder().audience(AUDIENCE).leeway_secs(60).build().is_ok());
-    assert_eq!(error(builder().audience(AUDIENCE).leeway_secs(61)), BuildError::Leeway { leeway_secs: 61 });
-    assert_eq!(error(builder().audience(AUDIENCE).max_lifetime_secs(0)), BuildError::Lifetime);
+    assert_eq!(
+        error(builder().audience(AUDIENCE).leeway_secs(61)),
+        BuildError::Leeway { leeway_secs: 61 }
+    );
+    assert_eq!(
+        error(builder().audience(AUDIENCE).max_lifetime_secs(0)),
+        BuildError::Lifetime
+    );
 }
 
 #[test]
 fn only_access_tokens() {
     for bench in Bench::both() {
-        for typ in ["at+jwt", "AT+JWT", "At+Jwt", "application/at+jwt", "Application/AT+JWT"] {
+        for typ in [
+            "at+jwt",
+            "AT+JWT",
+            "At+Jwt",
+            "application/at+jwt",
+            "Application/AT+JWT",
+        ] {
             bench.accepts(&bench.with_header(&[("typ", json!(typ))]));
         }
         for typ in [
-            "JWT", "jwt", "", "at", "jwt+at", "at+jwt ", " at+jwt", "at+jwt;q=1", "logout+jwt", "dpop+jwt", "secevent+jwt",
-            "statuslist+jwt", "token-introspection+jwt", "wit+jwt", "wpt+jwt", "txntoken+jwt", "client-authentication+jwt", "JOSE",
-            "dayfly-feed+jwt", "application/application/at+jwt", "text/at+jwt", "at+JWT\u{212a}",
+            "JWT",
+            "jwt",
+            "",
+            "at",
+            "jwt+at",
+            "at+jwt ",
+            " at+jwt",
+            "at+jwt;q=1",
+            "logout+jwt",
+            "dpop+jwt",
+            "secevent+jwt",
+            "statuslist+jwt",
+            "token-introspection+jwt",
+            "wit+jwt",
+            "wpt+jwt",
+            "txntoken+jwt",
+            "client-authentication+jwt",
+            "JOSE",
+            "dayfly-feed+jwt",
+            "application/application/at+jwt",
+            "text/at+jwt",
+            "at+JWT\u{212a}",
         ] {
             bench.refuses(&bench.with_header(&[("typ", json!(typ))]), Code::WrongType);
         }
         let mut header = bench.header();
         header.remove("typ");
-        let token = bench.authority.sign(&json!(header).to_string(), &json!(bench.payload()).to_string()).unwrap();
+        let token = bench
+            .authority
+            .sign(
+                &json!(header).to_string(),
+                &json!(bench.payload()).to_string(),
+            )
+            .unwrap();
         bench.refuses(&token, Code::WrongType);
     }
 }
@@ -117,15 +214,36 @@ fn required_claims() {
 fn empty_and_odd_identities() {
     let bench = Bench::new(Algorithm::EdDsa);
     for claim in ["sub", "client_id", "jti", "txn"] {
-        for value in [json!(""), json!("a\nb"), json!("a\u{0}b"), json!(1), json!([]), json!({}), json!(false), json!(null)] {
+        for value in [
+            json!(""),
+            json!("a\nb"),
+            json!("a\u{0}b"),
+            json!(1),
+            json!([]),
+            json!({}),
+            json!(false),
+            json!(null),
+        ] {
             bench.refuses(&bench.with_claim(claim, value), Code::BadClaim);
         }
     }
     // Opaque elsewhere: any RFC 9068 issuer's subject is accepted, and is no workload.
     let foreign = bench.accepts(&bench.with_claim("sub", json!("user-7")));
     assert_eq!((foreign.subject(), foreign.workload()), ("user-7", None));
-    for sub in ["spiffe://test.example/tests", "spiffe://test.example/tests/a/b", "spiffe://TEST.example/tests/caller", "spiffe://test.example/tests/Caller", "null"] {
-        assert_eq!(bench.accepts(&bench.with_claim("sub", json!(sub))).workload(), None, "{sub}");
+    for sub in [
+        "spiffe://test.example/tests",
+        "spiffe://test.example/tests/a/b",
+        "spiffe://TEST.example/tests/caller",
+        "spiffe://test.example/tests/Caller",
+        "null",
+    ] {
+        assert_eq!(
+            bench
+                .accepts(&bench.with_claim("sub", json!(sub)))
+                .workload(),
+            None,
+            "{sub}"
+        );
     }
 }
 
@@ -133,11 +251,31 @@ fn empty_and_odd_identities() {
 fn scopes() {
     let bench = Bench::new(Algorithm::EdDsa);
     assert!(bench.accepts(&bench.good()).scopes().is_empty());
-    assert_eq!(bench.accepts(&bench.with_claim("scope", json!("a b:c"))).scopes().to_string(), "a b:c");
-    for scope in [json!("a a"), json!("a  b"), json!(" a"), json!("a\"b"), json!("a\\b"), json!("ä"), json!(["a"]), json!(null), json!(1), json!("a\tb")] {
+    assert_eq!(
+        bench
+            .accepts(&bench.with_claim("scope", json!("a b:c")))
+            .scopes()
+            .to_string(),
+        "a b:c"
+    );
+    for scope in [
+        json!("a a"),
+        json!("a  b"),
+        json!(" a"),
+        json!("a\"b"),
+        json!("a\\b"),
+        json!("ä"),
+        json!(["a"]),
+        json!(null),
+        json!(1),
+        json!("a\tb"),
+    ] {
         bench.refuses(&bench.with_claim("scope", scope), Code::BadClaim);
     }
-    let many = (0..65).map(|number| format!("s{number}")).collect::<Vec<_>>().join(" ");
+    let many = (0..65)
+        .map(|number| format!("s{number}"))
+        .collect::<Vec<_>>()
+        .join(" ");
     bench.refuses(&bench.with_claim("scope", json!(many)), Code::BadClaim);
 }
 
@@ -147,8 +285,18 @@ fn authorization_details() {
     let details = json!([{ "type": "urn:example:deploy", "actions": ["apply"] }]);
     let caller = bench.accepts(&bench.with_claim("authorization_details", details));
     assert_eq!(caller.authorization_details()[0]["actions"][0], "apply");
-    for details in [json!([{}]), json!([{ "type": 1 }]), json!({ "type": "x" }), json!("x"), json!([1]), json!(null)] {
-        bench.refuses(&bench.with_claim("authorization_details", details), Code::BadClaim);
+    for details in [
+        json!([{}]),
+        json!([{ "type": 1 }]),
+        json!({ "type": "x" }),
+        json!("x"),
+        json!([1]),
+        json!(null),
+    ] {
+        bench.refuses(
+            &bench.with_claim("authorization_details", details),
+            Code::BadClaim,
+        );
     }
 }
 
@@ -169,71 +317,23 @@ fn actors_are_bounded_and_only_the_outermost_shows() {
     assert_eq!(caller.actor(), Some("spiffe://test.example/agents/a3"));
     assert_eq!(caller.actor_chain().unwrap().depth(), 4);
     bench.refuses(&bench.with_claim("act", actors(5)), Code::BadClaim);
-    for act in [json!({}), json!({ "sub": "" }), json!({ "sub": 1 }), json!("x"), json!([]), json!(null)] {
+    for act in [
+        json!({}),
+        json!({ "sub": "" }),
+        json!({ "sub": 1 }),
+        json!("x"),
+        json!([]),
+        json!(null),
+    ] {
         bench.refuses(&bench.with_claim("act", act), Code::BadClaim);
     }
     let five: Vec<String> = (0..5).map(|number| format!("ancestor{number}")).collect();
     let dfy = |anc: &[String]| json!({ "rule": "r", "env": "e", "anc": anc });
-    assert_eq!(bench.accepts(&bench.with_claim("dfy", dfy(&five[..4]))).ancestors(), &five[..4]);
+    assert_eq!(
+        bench
+            .accepts(&bench.with_claim("dfy", dfy(&five[..4])))
+            .ancestors(),
+        &five[..4]
+    );
     bench.refuses(&bench.with_claim("dfy", dfy(&five)), Code::BadClaim);
-}
-
-fn peer(leaf: &[u8], id: Option<&str>) -> PeerCertificate {
-    PeerCertificate::new(vec![leaf.to_vec(), b"an issuer".to_vec()], id.map(|id| id.parse().unwrap())).unwrap()
-}
-
-#[track_caller]
-fn presented(bench: &Bench, token: &str, peer: Option<&PeerCertificate>) -> Result<(), Code> {
-    let verified = bench.verifier.verify(UnverifiedToken::new(token), &Presented { peer }, NOW);
-    verified.map(drop).map_err(|rejection| rejection.code())
-}
-
-#[test]
-fn a_token_bound_to_a_certificate() {
-    let bench = Bench::new(Algorithm::EdDsa);
-    let (ours, theirs) = (peer(b"our leaf", None), peer(b"their leaf", None));
-    let token = bench.authority.token(AUDIENCE).bound_to_certificate(&ours).mint(NOW).unwrap();
-    assert_eq!(presented(&bench, &token, Some(&ours)), Ok(()));
-    assert_eq!(presented(&bench, &token, None), Err(Code::UnprovenConfirmation));
-    assert_eq!(presented(&bench, &token, Some(&theirs)), Err(Code::UnprovenConfirmation));
-    // The right certificate further up the chain proves nothing: only the leaf's key signed the handshake.
-    let behind = PeerCertificate::new(vec![b"their leaf".to_vec(), b"our leaf".to_vec()], None).unwrap();
-    assert_eq!(presented(&bench, &token, Some(&behind)), Err(Code::UnprovenConfirmation));
-    // A bearer token does not mind a certificate.
-    assert_eq!(presented(&bench, &bench.good(), Some(&theirs)), Ok(()));
-    assert!(PeerCertificate::new(Vec::new(), None).is_none());
-}
-
-#[test]
-fn a_token_bound_to_a_spiffe_id() {
-    let bench = Bench::new(Algorithm::EdDsa);
-    let id = "spiffe://prod.example/ns/a";
-    let token = bench.authority.token(AUDIENCE).bound_to(&Confirmation::SpiffeId(id.parse().unwrap())).mint(NOW).unwrap();
-    // The binding survives a new certificate of the same identity.
-    for leaf in [&b"one"[..], b"two"] {
-        assert_eq!(presented(&bench, &token, Some(&peer(leaf, Some(id)))), Ok(()));
-    }
-    for other in [None, Some("spiffe://prod.example/ns/b"), Some("spiffe://prod.example/ns/A"), Some("spiffe://test.example/ns/a")] {
-        assert_eq!(presented(&bench, &token, Some(&peer(b"one", other))), Err(Code::UnprovenConfirmation), "{other:?}");
-    }
-    assert_eq!(presented(&bench, &token, None), Err(Code::UnprovenConfirmation));
-}
-
-#[test]
-fn bindings_that_cannot_be_checked_are_refused() {
-    let bench = Bench::new(Algorithm::EdDsa);
-    let ours = peer(b"our leaf", Some("spiffe://prod.example/ns/a"));
-    let jkt = bench.with_claim("cnf", json!({ "jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" }));
-    assert_eq!(presented(&bench, &jkt, Some(&ours)), Err(Code::UnsupportedConfirmation));
-    assert_eq!(presented(&bench, &jkt, None), Err(Code::UnsupportedConfirmation));
-    let thumbprint = dayfly_token::base64url::encode(ours.thumbprint());
-    for cnf in [
-        json!({}), json!(null), json!([]), json!("x"), json!({ "jwk": {} }), json!({ "kid": "x" }), json!({ "x5t#S256": "" }),
-        json!({ "x5t#S256": thumbprint, "jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" }),
-        json!({ "x5t#S256": thumbprint, "other": 1 }), json!({ "x5t#S256": thumbprint[1..] }), json!({ "x5t#S256": format!("{thumbprint}=") }),
-        json!({ "x5t#S256": [thumbprint] }), json!({ "x5t#S256": null }), json!({ "X5T#S256": thumbprint }), json!({ "spiffe_id": "x" }),
-    ] {
-        let token = bench.with_claim("cnf", cnf.clone());
-        assert_eq!(presented(&bench, &token, Some(&ours)), Err(Code::BadClaim), "{cnf}");
-    }
 }

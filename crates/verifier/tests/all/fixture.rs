@@ -4,7 +4,8 @@ use dayfly_keys::{Algorithm, SigningKey};
 use dayfly_token::{assemble, base64url};
 use dayfly_verifier::testing::TestAuthority;
 use dayfly_verifier::{
-    Presented, Rejection, RejectionCode, RevocationSource, UnixTime, UnverifiedToken, Verified, Verifier,
+    Presented, Rejection, RejectionCode, RevocationSource, UnixTime, UnverifiedToken, Verified,
+    Verifier,
 };
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
@@ -22,8 +23,15 @@ impl Bench {
     pub fn new(algorithm: Algorithm) -> Self {
         let key = SigningKey::from_seed(algorithm, &Zeroizing::new([9; 32])).unwrap();
         let authority = TestAuthority::with_key(ISSUER, key).unwrap();
-        let verifier = authority.verifier(AUDIENCE).revocation(RevocationSource::None).build().unwrap();
-        let bench = Self { authority, verifier };
+        let verifier = authority
+            .verifier(AUDIENCE)
+            .revocation(RevocationSource::None)
+            .build()
+            .unwrap();
+        let bench = Self {
+            authority,
+            verifier,
+        };
         bench.accepts(&bench.good());
         bench
     }
@@ -48,7 +56,9 @@ impl Bench {
 
     /// Signed claims of any form, under the good header.
     pub fn signed(&self, payload: &str) -> String {
-        self.authority.sign(&self.authority.header(), payload).unwrap()
+        self.authority
+            .sign(&self.authority.header(), payload)
+            .unwrap()
     }
 
     /// The good token with one claim set, or removed by `Value::Null`-free absence.
@@ -70,33 +80,57 @@ impl Bench {
         for (name, value) in members {
             header.insert((*name).to_owned(), value.clone());
         }
-        self.authority.sign(&json!(header).to_string(), &json!(self.payload()).to_string()).unwrap()
+        self.authority
+            .sign(
+                &json!(header).to_string(),
+                &json!(self.payload()).to_string(),
+            )
+            .unwrap()
     }
 
     /// A token with any signature under an encoded header and payload.
     pub fn assembled(header: &str, payload: &str, signature: &[u8]) -> String {
-        format!("{}.{}", assemble(header.as_bytes(), payload.as_bytes()), base64url::encode(signature))
+        format!(
+            "{}.{}",
+            assemble(header.as_bytes(), payload.as_bytes()),
+            base64url::encode(signature)
+        )
     }
 
     /// A token whose signing input is this very text, truly signed.
     pub fn signed_input(&self, input: &str) -> String {
-        format!("{input}.{}", base64url::encode(self.authority.token_key().sign(input.as_bytes()).unwrap()))
+        format!(
+            "{input}.{}",
+            base64url::encode(self.authority.token_key().sign(input.as_bytes()).unwrap())
+        )
     }
 
     pub fn verify(&self, token: &str) -> Result<Verified, Rejection> {
-        self.verifier.verify(UnverifiedToken::new(token), &Presented::NOTHING, NOW)
+        self.verifier
+            .verify(UnverifiedToken::new(token), &Presented::NOTHING, NOW)
     }
 
     #[track_caller]
     pub fn accepts(&self, token: &str) -> Verified {
-        self.verify(token).unwrap_or_else(|rejection| panic!("{}: {rejection}: {:?}", rejection.code(), std::error::Error::source(&rejection)))
+        self.verify(token).unwrap_or_else(|rejection| {
+            panic!(
+                "{}: {rejection}: {:?}",
+                rejection.code(),
+                std::error::Error::source(&rejection)
+            )
+        })
     }
 
     #[track_caller]
     pub fn refuses(&self, token: &str, code: RejectionCode) {
         match self.verify(token) {
             Ok(verified) => panic!("accepted: {verified:?}"),
-            Err(rejection) => assert_eq!(rejection.code(), code, "{rejection}: {:?}", std::error::Error::source(&rejection)),
+            Err(rejection) => assert_eq!(
+                rejection.code(),
+                code,
+                "{rejection}: {:?}",
+                std::error::Error::source(&rejection)
+            ),
         }
     }
 }

@@ -11,6 +11,7 @@
 
 mod claims;
 mod compile_fail;
+mod confirmations;
 mod feed;
 mod fixture;
 mod layer;
@@ -18,6 +19,8 @@ mod parsing;
 mod pki;
 mod revocation;
 mod signatures;
+mod strangers;
 mod svid;
 mod times;
 mod tls;
+mod trust;

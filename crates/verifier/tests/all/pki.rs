@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use dayfly_verifier::tls::{ServerIdentity, provider, server_config};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose, SanType,
 };
 use rustls::client::Resumption;
 use rustls::server::WebPkiClientVerifier;
@@ -21,7 +22,9 @@ pub struct Identity {
 impl Pki {
     pub fn new() -> Self {
         let mut params = CertificateParams::default();
-        params.distinguished_name.push(rcgen::DnType::CommonName, "test CA");
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, "test CA");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
@@ -42,12 +45,18 @@ impl Pki {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
         params.subject_alt_names = names;
         change(&mut params);
         let certificate = params.signed_by(&key, &self.0).unwrap();
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        Identity { chain: vec![certificate.der().clone()], key }
+        Identity {
+            chain: vec![certificate.der().clone()],
+            key,
+        }
     }
 
     /// A certificate for the server on loopback.
@@ -62,14 +71,19 @@ impl Pki {
 
     /// A server on `localhost` that asks for a client certificate of this CA and does without.
     pub fn server_config(&self) -> Arc<ServerConfig> {
-        let clients = WebPkiClientVerifier::builder_with_provider(self.roots(), provider()).allow_unauthenticated().build().unwrap();
+        let clients = WebPkiClientVerifier::builder_with_provider(self.roots(), provider())
+            .allow_unauthenticated()
+            .build()
+            .unwrap();
         let Identity { chain, key } = self.server("localhost");
         Arc::new(server_config(ServerIdentity::new(chain, key), Some(clients)).unwrap())
     }
 
     /// A client that trusts this CA.
     pub fn client_config(&self, identity: Option<Identity>) -> ClientConfig {
-        let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().unwrap();
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap();
         let builder = builder.with_root_certificates(self.roots());
         let mut config = match identity {
             Some(Identity { chain, key }) => builder.with_client_auth_cert(chain, key).unwrap(),

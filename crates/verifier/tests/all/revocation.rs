@@ -5,30 +5,52 @@ use std::sync::Arc;
 use dayfly_keys::Algorithm;
 use dayfly_token::feed::{Entry, FOREVER, Kind};
 use dayfly_verifier::revocation::prefix;
-use dayfly_verifier::{Freshness, Presented, RejectionCode as Code, Revocations, RevocationSource, UnixTime, UnverifiedToken, Verifier};
+use dayfly_verifier::{
+    Freshness, Presented, RejectionCode as Code, RevocationSource, Revocations, UnixTime,
+    UnverifiedToken, Verifier,
+};
 use proptest::prelude::*;
 use serde_json::json;
 
 use crate::fixture::{AUDIENCE, Bench, NOW};
 
 fn entry(kind: Kind, value: &str, before: UnixTime) -> Entry {
-    Entry { prefix: prefix(kind, value), before, until: NOW.saturating_add(3600) }
+    Entry {
+        prefix: prefix(kind, value),
+        before,
+        until: NOW.saturating_add(3600),
+    }
 }
 
 /// A token with everything that a revocation can name.
 fn rich(bench: &Bench) -> String {
     let actor = json!({ "sub": "spiffe://test.example/agents/planner", "act": { "sub": "spiffe://test.example/people/asker" } });
     let dfy = json!({ "rule": "gh-deploy", "env": "prod", "anc": ["parent-id", "grandparent-id"] });
-    let token = bench.authority.token(AUDIENCE).subject("spiffe://test.example/payments/deploy").task("payments/release-7");
-    token.id("credential-id").claim("act", actor).claim("dfy", dfy).mint(NOW).unwrap()
+    let token = bench
+        .authority
+        .token(AUDIENCE)
+        .subject("spiffe://test.example/payments/deploy")
+        .task("payments/release-7");
+    token
+        .id("credential-id")
+        .claim("act", actor)
+        .claim("dfy", dfy)
+        .mint(NOW)
+        .unwrap()
 }
 
 #[test]
 fn the_bytes_of_a_prefix() {
     // SHA-256("task" || 0x00 || "payments/release-7"), first 16 bytes.
     let digest = dayfly_keys::sha256(b"task\0payments/release-7");
-    assert_eq!(prefix(Kind::Task, "payments/release-7").as_bytes()[..], digest[..16]);
-    assert_ne!(prefix(Kind::Owner, "payments"), prefix(Kind::Rule, "payments"));
+    assert_eq!(
+        prefix(Kind::Task, "payments/release-7").as_bytes()[..],
+        digest[..16]
+    );
+    assert_ne!(
+        prefix(Kind::Owner, "payments"),
+        prefix(Kind::Rule, "payments")
+    );
 }
 
 #[test]
@@ -37,22 +59,46 @@ fn every_kind_kills() {
         let token = rich(&bench);
         let kid = bench.authority.token_key().kid().to_owned();
         for (kind, value) in [
-            (Kind::Credential, "credential-id"), (Kind::Credential, "parent-id"), (Kind::Credential, "grandparent-id"),
-            (Kind::Task, "payments/release-7"), (Kind::Workload, "payments/deploy"), (Kind::Owner, "payments"),
-            (Kind::Workload, "agents/planner"), (Kind::Owner, "agents"), (Kind::Workload, "people/asker"), (Kind::Owner, "people"),
-            (Kind::Rule, "gh-deploy"), (Kind::Key, &kid),
+            (Kind::Credential, "credential-id"),
+            (Kind::Credential, "parent-id"),
+            (Kind::Credential, "grandparent-id"),
+            (Kind::Task, "payments/release-7"),
+            (Kind::Workload, "payments/deploy"),
+            (Kind::Owner, "payments"),
+            (Kind::Workload, "agents/planner"),
+            (Kind::Owner, "agents"),
+            (Kind::Workload, "people/asker"),
+            (Kind::Owner, "people"),
+            (Kind::Rule, "gh-deploy"),
+            (Kind::Key, &kid),
         ] {
-            let fresh = bench.authority.verifier(AUDIENCE).revocation(RevocationSource::None).build().unwrap();
+            let fresh = bench
+                .authority
+                .verifier(AUDIENCE)
+                .revocation(RevocationSource::None)
+                .build()
+                .unwrap();
             let verify = || fresh.verify(UnverifiedToken::new(&token), &Presented::NOTHING, NOW);
             assert!(verify().is_ok());
             // Everything of another name, kind, or instant leaves it alone.
-            let others = Kind::ALL.into_iter().filter(|other| *other != kind).map(|other| entry(other, value, FOREVER));
+            let others = Kind::ALL
+                .into_iter()
+                .filter(|other| *other != kind)
+                .map(|other| entry(other, value, FOREVER));
             fresh.revocations().merge(&others.collect::<Vec<_>>(), NOW);
-            fresh.revocations().merge(&[entry(kind, &format!("{value}x"), FOREVER)], NOW);
-            fresh.revocations().merge(&[entry(kind, value, NOW.saturating_sub(1))], NOW);
+            fresh
+                .revocations()
+                .merge(&[entry(kind, &format!("{value}x"), FOREVER)], NOW);
+            fresh
+                .revocations()
+                .merge(&[entry(kind, value, NOW.saturating_sub(1))], NOW);
             assert!(verify().is_ok(), "{kind} {value}");
             fresh.revocations().merge(&[entry(kind, value, NOW)], NOW);
-            assert_eq!(verify().unwrap_err().code(), Code::Revoked, "{kind} {value}");
+            assert_eq!(
+                verify().unwrap_err().code(),
+                Code::Revoked,
+                "{kind} {value}"
+            );
         }
     }
 }
@@ -61,10 +107,16 @@ fn every_kind_kills() {
 fn a_cut_off_kills_the_past_only() {
     let bench = Bench::new(Algorithm::EdDsa);
     let cut = NOW.saturating_add(10);
-    bench.verifier.revocations().merge(&[entry(Kind::Owner, "tests", cut)], NOW);
+    bench
+        .verifier
+        .revocations()
+        .merge(&[entry(Kind::Owner, "tests", cut)], NOW);
     for (issued, alive) in [(NOW, false), (cut, false), (cut.saturating_add(1), true)] {
         let token = bench.authority.token(AUDIENCE).mint(issued).unwrap();
-        let verified = bench.verifier.verify(UnverifiedToken::new(&token), &Presented::NOTHING, issued);
+        let verified =
+            bench
+                .verifier
+                .verify(UnverifiedToken::new(&token), &Presented::NOTHING, issued);
         assert_eq!(verified.is_ok(), alive, "{issued}");
     }
 }
@@ -72,8 +124,18 @@ fn a_cut_off_kills_the_past_only() {
 #[test]
 fn sameness_of_names_is_exact() {
     let bench = Bench::new(Algorithm::EdDsa);
-    let names = [(Kind::Owner, "test"), (Kind::Owner, "tests/caller"), (Kind::Workload, "tests"), (Kind::Workload, "caller"), (Kind::Task, "task"), (Kind::Credential, "")];
-    let entries: Vec<_> = names.into_iter().map(|(kind, name)| entry(kind, name, FOREVER)).collect();
+    let names = [
+        (Kind::Owner, "test"),
+        (Kind::Owner, "tests/caller"),
+        (Kind::Workload, "tests"),
+        (Kind::Workload, "caller"),
+        (Kind::Task, "task"),
+        (Kind::Credential, ""),
+    ];
+    let entries: Vec<_> = names
+        .into_iter()
+        .map(|(kind, name)| entry(kind, name, FOREVER))
+        .collect();
     bench.verifier.revocations().merge(&entries, NOW);
     bench.accepts(&bench.good());
 }
@@ -82,7 +144,14 @@ fn sameness_of_names_is_exact() {
 fn entries_outlive_every_token_they_kill() {
     let revocations = Revocations::new();
     let until = NOW.saturating_add(100);
-    revocations.merge(&[Entry { prefix: prefix(Kind::Credential, "a"), before: NOW, until }], NOW);
+    revocations.merge(
+        &[Entry {
+            prefix: prefix(Kind::Credential, "a"),
+            before: NOW,
+            until,
+        }],
+        NOW,
+    );
     let dead = || revocations.is_dead(&prefix(Kind::Credential, "a"), NOW);
     // Twice the largest leeway beyond its `until`, and not a second longer.
     revocations.purge(until.saturating_add(120));
@@ -91,7 +160,14 @@ fn entries_outlive_every_token_they_kill() {
     revocations.purge(until.saturating_add(121));
     assert!(!dead() && revocations.is_empty());
     // What has expired does not come in again.
-    revocations.merge(&[Entry { prefix: prefix(Kind::Credential, "a"), before: NOW, until }], until.saturating_add(121));
+    revocations.merge(
+        &[Entry {
+            prefix: prefix(Kind::Credential, "a"),
+            before: NOW,
+            until,
+        }],
+        until.saturating_add(121),
+    );
     assert!(revocations.is_empty());
 }
 
@@ -100,15 +176,27 @@ fn a_large_state_settles_and_stays_right() {
     let revocations = Revocations::new();
     let ids: Vec<String> = (0..30_000).map(|number| format!("id-{number}")).collect();
     for batch in ids.chunks(1000) {
-        let entries: Vec<_> = batch.iter().map(|id| entry(Kind::Credential, id, NOW)).collect();
+        let entries: Vec<_> = batch
+            .iter()
+            .map(|id| entry(Kind::Credential, id, NOW))
+            .collect();
         revocations.merge(&entries, NOW);
         revocations.merge(&entries, NOW);
     }
-    assert_eq!((revocations.len(), revocations.entries(NOW).len()), (30_000, 30_000));
-    assert!(ids.iter().all(|id| revocations.is_dead(&prefix(Kind::Credential, id), NOW)));
+    assert_eq!(
+        (revocations.len(), revocations.entries(NOW).len()),
+        (30_000, 30_000)
+    );
+    assert!(
+        ids.iter()
+            .all(|id| revocations.is_dead(&prefix(Kind::Credential, id), NOW))
+    );
     assert!(!revocations.is_dead(&prefix(Kind::Credential, "id-30000"), NOW));
     // Raised after it has settled.
-    revocations.merge(&[entry(Kind::Credential, "id-7", NOW.saturating_add(50))], NOW);
+    revocations.merge(
+        &[entry(Kind::Credential, "id-7", NOW.saturating_add(50))],
+        NOW,
+    );
     assert!(revocations.is_dead(&prefix(Kind::Credential, "id-7"), NOW.saturating_add(50)));
     assert_eq!(revocations.entries(NOW).len(), 30_000);
 }
@@ -123,7 +211,10 @@ fn readers_and_writers_at_once() {
                 for number in 0..500 {
                     let id = format!("{writer}-{number}");
                     revocations.merge(&[entry(Kind::Credential, &id, NOW)], NOW);
-                    assert!(revocations.is_dead(&prefix(Kind::Credential, &id), NOW), "a merge that came back is seen");
+                    assert!(
+                        revocations.is_dead(&prefix(Kind::Credential, &id), NOW),
+                        "a merge that came back is seen"
+                    );
                 }
             })
         })
@@ -167,7 +258,11 @@ proptest! {
 }
 
 fn following(bench: &Bench, source: RevocationSource, staleness: Option<u64>) -> Verifier {
-    let builder = bench.authority.verifier(AUDIENCE).revocation(source).max_lifetime_secs(3600);
+    let builder = bench
+        .authority
+        .verifier(AUDIENCE)
+        .revocation(source)
+        .max_lifetime_secs(3600);
     match staleness {
         Some(secs) => builder.max_staleness_secs(secs),
         None => builder,
@@ -178,8 +273,14 @@ fn following(bench: &Bench, source: RevocationSource, staleness: Option<u64>) ->
 
 /// What a verifier says of a good token when the feed was last heard `age` seconds ago.
 fn says(bench: &Bench, verifier: &Verifier) -> Result<Freshness, Code> {
-    let verified = verifier.verify(UnverifiedToken::new(&bench.good()), &Presented::NOTHING, NOW);
-    verified.map(|verified| verified.freshness()).map_err(|rejection| rejection.code())
+    let verified = verifier.verify(
+        UnverifiedToken::new(&bench.good()),
+        &Presented::NOTHING,
+        NOW,
+    );
+    verified
+        .map(|verified| verified.freshness())
+        .map_err(|rejection| rejection.code())
 }
 
 #[test]
@@ -203,7 +304,11 @@ fn the_matrix_of_staleness() {
                 if let Some(age) = age {
                     verifier.revocations().heard(NOW.saturating_sub(age));
                 }
-                assert_eq!(says(&bench, &verifier), expected, "{source:?} age {age:?} limit {staleness:?}");
+                assert_eq!(
+                    says(&bench, &verifier),
+                    expected,
+                    "{source:?} age {age:?} limit {staleness:?}"
+                );
                 assert_eq!(verifier.freshness(NOW), expected.ok());
             }
         }
@@ -212,7 +317,9 @@ fn the_matrix_of_staleness() {
     assert_eq!(says(&bench, &unfollowed), Ok(Freshness::Unknown));
     unfollowed.revocations().heard(NOW);
     assert_eq!(says(&bench, &unfollowed), Ok(Freshness::Unknown));
-    unfollowed.revocations().merge(&[entry(Kind::Owner, "tests", NOW)], NOW);
+    unfollowed
+        .revocations()
+        .merge(&[entry(Kind::Owner, "tests", NOW)], NOW);
     assert_eq!(says(&bench, &unfollowed), Err(Code::Revoked));
 }
 
@@ -222,9 +329,18 @@ fn the_issuers_lifetime_bounds_staleness() {
     let verifier = following(&bench, RevocationSource::Follow, None);
     verifier.set_max_lifetime(300);
     verifier.revocations().heard(NOW.saturating_sub(300));
-    assert_eq!(says(&bench, &verifier), Ok(Freshness::Stale { age_secs: 300 }));
+    assert_eq!(
+        says(&bench, &verifier),
+        Ok(Freshness::Stale { age_secs: 300 })
+    );
     let later = NOW.saturating_add(1);
-    let refused = verifier.verify(UnverifiedToken::new(&bench.good()), &Presented::NOTHING, later).unwrap_err();
+    let refused = verifier
+        .verify(
+            UnverifiedToken::new(&bench.good()),
+            &Presented::NOTHING,
+            later,
+        )
+        .unwrap_err();
     assert_eq!(refused.code(), Code::RevocationStale);
 }
 
@@ -242,7 +358,9 @@ fn what_was_heard_never_goes_back() {
 fn a_revoked_token_is_refused_in_a_stale_state_too() {
     let bench = Bench::new(Algorithm::EdDsa);
     let verifier = following(&bench, RevocationSource::Follow, None);
-    verifier.revocations().merge(&[entry(Kind::Task, "tests/task", FOREVER)], NOW);
+    verifier
+        .revocations()
+        .merge(&[entry(Kind::Task, "tests/task", FOREVER)], NOW);
     assert_eq!(says(&bench, &verifier), Err(Code::Revoked));
 }
 
@@ -250,7 +368,10 @@ fn a_revoked_token_is_refused_in_a_stale_state_too() {
 fn freshness_on_the_wire() {
     for (freshness, wire) in [
         (Freshness::Fresh, json!({ "state": "fresh" })),
-        (Freshness::Stale { age_secs: 42 }, json!({ "state": "stale", "age": 42 })),
+        (
+            Freshness::Stale { age_secs: 42 },
+            json!({ "state": "stale", "age": 42 }),
+        ),
         (Freshness::Unknown, json!({ "state": "unknown" })),
     ] {
         assert_eq!(json!(freshness), wire);

@@ -11,14 +11,14 @@ use crate::fixture::{AUDIENCE, Bench, ISSUER, NOW};
 
 /// n of P-256 (SEC 2 section 2.4.2), big-endian.
 const P256_ORDER: [u8; 32] = [
-    0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17,
-    0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+    0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6,
+    0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
 ];
 
 /// L of Ed25519 (RFC 8032 section 5.1), little-endian.
 const ED25519_ORDER: [u8; 32] = [
-    0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0x10,
+    0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
 ];
 
 fn parts(token: &str) -> (String, Vec<u8>) {
@@ -33,7 +33,11 @@ fn with_signature(token: &str, signature: &[u8]) -> String {
 /// HMAC-SHA-256 (RFC 2104), by hand: the crate under test links none that verifies.
 fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
     let mut block = [0; 64];
-    let key = if key.len() > 64 { sha256(key).to_vec() } else { key.to_vec() };
+    let key = if key.len() > 64 {
+        sha256(key).to_vec()
+    } else {
+        key.to_vec()
+    };
     block[..key.len()].copy_from_slice(&key);
     let padded = |byte: u8| block.map(|key| key ^ byte);
     let inner = sha256(&[&padded(0x36)[..], message].concat());
@@ -42,11 +46,17 @@ fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
 
 #[test]
 fn hmac_with_the_public_key_as_secret() {
-    assert_eq!(hmac(b"key", b"The quick brown fox jumps over the lazy dog")[..4], [0xf7, 0xbc, 0x83, 0xf4]);
+    assert_eq!(
+        hmac(b"key", b"The quick brown fox jumps over the lazy dog")[..4],
+        [0xf7, 0xbc, 0x83, 0xf4]
+    );
     for bench in Bench::both() {
         let key = bench.authority.token_key();
         let (spki, raw, jwk) = (key.spki_der(), key.raw_public(), json!(key.jwk()));
-        let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", base64url::encode(&spki));
+        let pem = format!(
+            "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
+            base64url::encode(&spki)
+        );
         let secrets: [Vec<u8>; 9] = [
             spki.clone(),
             raw.clone(),
@@ -61,9 +71,16 @@ fn hmac_with_the_public_key_as_secret() {
         for secret in secrets {
             for alg in ["HS256", "HS384", "HS512", key.algorithm().name()] {
                 let header = json!({ "alg": alg, "typ": "at+jwt", "kid": key.kid() }).to_string();
-                let input = assemble(header.as_bytes(), json!(bench.payload()).to_string().as_bytes());
+                let input = assemble(
+                    header.as_bytes(),
+                    json!(bench.payload()).to_string().as_bytes(),
+                );
                 let mac = hmac(&secret, input.as_bytes());
-                let code = if alg.starts_with("HS") { Code::AlgMismatch } else { Code::BadSignature };
+                let code = if alg.starts_with("HS") {
+                    Code::AlgMismatch
+                } else {
+                    Code::BadSignature
+                };
                 bench.refuses(&format!("{input}.{}", base64url::encode(mac)), code);
             }
         }
@@ -75,22 +92,48 @@ fn psychic_and_misformed_signatures() {
     for bench in Bench::both() {
         let good = bench.good();
         let (_, signature) = parts(&good);
-        let one = |end: usize| { let mut bytes = [0; 64]; bytes[end] = 1; bytes.to_vec() };
+        let one = |end: usize| {
+            let mut bytes = [0; 64];
+            bytes[end] = 1;
+            bytes.to_vec()
+        };
         let order = |r: bool, s: bool| -> Vec<u8> {
             let half = |set: bool| if set { P256_ORDER } else { [0; 32] };
             [half(r), half(s)].concat()
         };
         for forged in [
-            vec![0; 64], order(true, true), order(true, false), order(false, true), one(63), one(31), vec![0xff; 64], vec![0; 1],
-            signature[..63].to_vec(), [&signature[..], &[0]].concat(), [&[0], &signature[..]].concat(), signature[..32].to_vec(),
-            [&signature[..], &signature[..]].concat(), signature.iter().rev().copied().collect(),
-            bench.authority.token_key().sign_der(parts(&good).0.as_bytes()).unwrap().into_iter().chain([0; 2]).collect(),
+            vec![0; 64],
+            order(true, true),
+            order(true, false),
+            order(false, true),
+            one(63),
+            one(31),
+            vec![0xff; 64],
+            vec![0; 1],
+            signature[..63].to_vec(),
+            [&signature[..], &[0]].concat(),
+            [&[0], &signature[..]].concat(),
+            signature[..32].to_vec(),
+            [&signature[..], &signature[..]].concat(),
+            signature.iter().rev().copied().collect(),
+            bench
+                .authority
+                .token_key()
+                .sign_der(parts(&good).0.as_bytes())
+                .unwrap()
+                .into_iter()
+                .chain([0; 2])
+                .collect(),
         ] {
             bench.refuses(&with_signature(&good, &forged), Code::BadSignature);
         }
     }
     let bench = Bench::new(Algorithm::Es256);
-    let der = bench.authority.token_key().sign_der(parts(&bench.good()).0.as_bytes()).unwrap();
+    let der = bench
+        .authority
+        .token_key()
+        .sign_der(parts(&bench.good()).0.as_bytes())
+        .unwrap();
     bench.refuses(&with_signature(&bench.good(), &der), Code::BadSignature);
 }
 
@@ -147,7 +190,10 @@ fn subtract(a: &[u8; 32], b: [u8; 32]) -> [u8; 32] {
 fn one_key_one_algorithm() {
     for bench in Bench::both() {
         let own = bench.authority.token_key().algorithm();
-        for alg in ["ES256", "EdDSA", "Ed25519", "ES384", "ES512", "ES256K", "RS256", "PS256", "Ed448", "es256", "eddsa", "EDDSA", "ESP256"] {
+        for alg in [
+            "ES256", "EdDSA", "Ed25519", "ES384", "ES512", "ES256K", "RS256", "PS256", "Ed448",
+            "es256", "eddsa", "EDDSA", "ESP256",
+        ] {
             let token = bench.with_header(&[("alg", json!(alg))]);
             if own.accepts(alg) {
                 // RFC 9864 gives EdDSA with Ed25519 a second name; it is the same algorithm.
@@ -167,10 +213,25 @@ fn no_key_but_the_named_one() {
         header.remove("kid");
         let payload = json!(bench.payload()).to_string();
         // Truly signed by the only key there is, and still refused: no fallback to a first or only key.
-        bench.refuses(&bench.authority.sign(&json!(header).to_string(), &payload).unwrap(), Code::UnknownKid);
+        bench.refuses(
+            &bench
+                .authority
+                .sign(&json!(header).to_string(), &payload)
+                .unwrap(),
+            Code::UnknownKid,
+        );
         let kid = bench.authority.token_key().kid();
-        for other in [kid[..42].to_owned(), format!("{kid}A"), kid.to_lowercase(), format!(" {kid}"), "0".to_owned()] {
-            bench.refuses(&bench.with_header(&[("kid", json!(other))]), Code::UnknownKid);
+        for other in [
+            kid[..42].to_owned(),
+            format!("{kid}A"),
+            kid.to_lowercase(),
+            format!(" {kid}"),
+            "0".to_owned(),
+        ] {
+            bench.refuses(
+                &bench.with_header(&[("kid", json!(other))]),
+                Code::UnknownKid,
+            );
         }
     }
 }
@@ -180,7 +241,11 @@ fn a_key_of_another_issuer() {
     let ours = Bench::new(Algorithm::EdDsa);
     let theirs = TestAuthority::from_seed("https://other.example", [3; 32]).unwrap();
     // Their key says that it is us: unknown here.
-    let forged = TestAuthority::from_seed(ISSUER, [3; 32]).unwrap().token(AUDIENCE).mint(NOW).unwrap();
+    let forged = TestAuthority::from_seed(ISSUER, [3; 32])
+        .unwrap()
+        .token(AUDIENCE)
+        .mint(NOW)
+        .unwrap();
     ours.refuses(&forged, Code::UnknownKid);
     // Under our key's id: the signature tells.
     let header = ours.authority.header();
@@ -190,7 +255,10 @@ fn a_key_of_another_issuer() {
     let mut keys = ours.authority.keys();
     keys.insert(theirs.token_key().verifying_key().clone());
     ours.verifier.replace_keys(keys);
-    ours.refuses(&theirs.token(AUDIENCE).mint(NOW).unwrap(), Code::WrongIssuer);
+    ours.refuses(
+        &theirs.token(AUDIENCE).mint(NOW).unwrap(),
+        Code::WrongIssuer,
+    );
 }
 
 #[test]
@@ -213,7 +281,17 @@ fn a_key_that_went_is_gone_at_once() {
 #[test]
 fn a_verifier_without_keys_refuses_everything() {
     let bench = Bench::new(Algorithm::EdDsa);
-    let empty = dayfly_verifier::Verifier::builder(ISSUER).audience(AUDIENCE).revocation(RevocationSource::None).build().unwrap();
-    let refused = empty.verify(UnverifiedToken::new(&bench.good()), &Presented::NOTHING, NOW).unwrap_err();
+    let empty = dayfly_verifier::Verifier::builder(ISSUER)
+        .audience(AUDIENCE)
+        .revocation(RevocationSource::None)
+        .build()
+        .unwrap();
+    let refused = empty
+        .verify(
+            UnverifiedToken::new(&bench.good()),
+            &Presented::NOTHING,
+            NOW,
+        )
+        .unwrap_err();
     assert_eq!(refused.code(), Code::UnknownKid);
 }

@@ -1,4 +1,4 @@
-//! The TLS server: the peer's identity reaches the service, strangers cost little, and the end is graceful.
+//! The TLS server: the peer's identity reaches the service, and the end is graceful.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -24,22 +24,27 @@ use crate::pki::Pki;
 
 const ID: &str = "spiffe://prod.example/ns/payments";
 
-struct Running {
-    address: SocketAddr,
+pub struct Running {
+    pub address: SocketAddr,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
-fn quick() -> Limits {
+pub fn quick() -> Limits {
     let mut limits = Limits::default();
     limits.handshake_timeout = Duration::from_secs(2);
     limits.drain = Duration::from_millis(500);
     limits
 }
 
-async fn start(pki: &Pki, limits: Limits, service: Router) -> Running {
+pub async fn start(pki: &Pki, limits: Limits, service: Router) -> Running {
     let config = pki.server_config();
-    start_with(move || Arc::clone(&config), |server| server.limits(limits), service).await
+    start_with(
+        move || Arc::clone(&config),
+        |server| server.limits(limits),
+        service,
+    )
+    .await
 }
 
 async fn start_with(
@@ -54,36 +59,58 @@ async fn start_with(
     let task = tokio::spawn(server.serve(service, async {
         let _ = stopped.await;
     }));
-    Running { address, stop, task }
+    Running {
+        address,
+        stop,
+        task,
+    }
 }
 
-async fn connect(address: SocketAddr, config: ClientConfig) -> std::io::Result<TlsStream<TcpStream>> {
+pub async fn connect(
+    address: SocketAddr,
+    config: ClientConfig,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(address).await?;
-    TlsConnector::from(Arc::new(config)).connect("localhost".try_into().unwrap(), stream).await
+    TlsConnector::from(Arc::new(config))
+        .connect("localhost".try_into().unwrap(), stream)
+        .await
 }
 
-async fn ask(stream: &mut TlsStream<TcpStream>, path: &str, headers: &str) -> std::io::Result<String> {
-    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n");
+async fn ask(
+    stream: &mut TlsStream<TcpStream>,
+    path: &str,
+    headers: &str,
+) -> std::io::Result<String> {
+    let request =
+        format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await?;
     Ok(String::from_utf8(answer).unwrap())
 }
 
-async fn get(address: SocketAddr, config: ClientConfig, path: &str, headers: &str) -> std::io::Result<String> {
+pub async fn get(
+    address: SocketAddr,
+    config: ClientConfig,
+    path: &str,
+    headers: &str,
+) -> std::io::Result<String> {
     let mut stream = connect(address, config).await?;
     ask(&mut stream, path, headers).await
 }
 
-fn peers() -> Router {
-    Router::new().route("/", routing::get(|request: Request| async move {
-        let address = request.extensions().get::<PeerAddress>().unwrap().0;
-        assert!(address.ip().is_loopback());
-        match request.extensions().get::<PeerCertificate>() {
-            None => "nobody".to_owned(),
-            Some(peer) => format!("id {:?}", peer.spiffe_id().map(ToString::to_string)),
-        }
-    }))
+pub fn peers() -> Router {
+    Router::new().route(
+        "/",
+        routing::get(|request: Request| async move {
+            let address = request.extensions().get::<PeerAddress>().unwrap().0;
+            assert!(address.ip().is_loopback());
+            match request.extensions().get::<PeerCertificate>() {
+                None => "nobody".to_owned(),
+                Some(peer) => format!("id {:?}", peer.spiffe_id().map(ToString::to_string)),
+            }
+        }),
+    )
 }
 
 #[tokio::test]
@@ -93,12 +120,20 @@ async fn the_peer_reaches_the_service() {
     for (identity, seen) in [
         (Some(pki.client(ID)), format!("id Some({ID:?})")),
         // Verified by the CA and still no SVID: a certificate without a name.
-        (Some(pki.client("https://prod.example/ns/payments")), "id None".to_owned()),
+        (
+            Some(pki.client("https://prod.example/ns/payments")),
+            "id None".to_owned(),
+        ),
         (Some(pki.server("localhost")), "id None".to_owned()),
         (None, "nobody".to_owned()),
     ] {
-        let answer = get(running.address, pki.client_config(identity), "/", "").await.unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with(&seen), "{answer}");
+        let answer = get(running.address, pki.client_config(identity), "/", "")
+            .await
+            .unwrap();
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.ends_with(&seen),
+            "{answer}"
+        );
     }
     // A stranger's certificate ends the handshake.
     let stranger = pki.client_config(Some(Pki::new().client(ID)));
@@ -109,8 +144,20 @@ async fn the_peer_reaches_the_service() {
 async fn names_can_be_left_out() {
     let pki = Pki::new();
     let config = pki.server_config();
-    let running = start_with(move || Arc::clone(&config), Server::without_spiffe_ids, peers()).await;
-    let answer = get(running.address, pki.client_config(Some(pki.client(ID))), "/", "").await.unwrap();
+    let running = start_with(
+        move || Arc::clone(&config),
+        Server::without_spiffe_ids,
+        peers(),
+    )
+    .await;
+    let answer = get(
+        running.address,
+        pki.client_config(Some(pki.client(ID))),
+        "/",
+        "",
+    )
+    .await
+    .unwrap();
     assert!(answer.ends_with("id None"), "{answer}");
 }
 
@@ -119,21 +166,43 @@ async fn bound_tokens_over_real_tls() {
     let pki = Pki::new();
     let bench = Bench::new(Algorithm::Es256);
     let handler = |Caller(caller): Caller| async move { caller.subject().to_owned() };
-    let service = Router::new().route("/", routing::get(handler)).layer(bench.verifier.layer().clock(|| NOW));
+    let service = Router::new()
+        .route("/", routing::get(handler))
+        .layer(bench.verifier.layer().clock(|| NOW));
     let running = start(&pki, quick(), service).await;
     let ours = pki.client(ID);
     let peer = PeerCertificate::new(vec![ours.chain[0].to_vec()], None).unwrap();
-    let by_certificate = bench.authority.token(AUDIENCE).bound_to_certificate(&peer).mint(NOW).unwrap();
-    let by_id = bench.authority.token(AUDIENCE).bound_to(&Confirmation::SpiffeId(ID.parse().unwrap())).mint(NOW).unwrap();
+    let by_certificate = bench
+        .authority
+        .token(AUDIENCE)
+        .bound_to_certificate(&peer)
+        .mint(NOW)
+        .unwrap();
+    let by_id = bench
+        .authority
+        .token(AUDIENCE)
+        .bound_to(&Confirmation::SpiffeId(ID.parse().unwrap()))
+        .mint(NOW)
+        .unwrap();
     let renewed = || Some(pki.client(ID));
     let other = || Some(pki.client("spiffe://prod.example/ns/other"));
     for (token, identity, status) in [
-        (&by_certificate, Some(ours), 200), (&by_certificate, renewed(), 401), (&by_certificate, other(), 401), (&by_certificate, None, 401),
-        (&by_id, renewed(), 200), (&by_id, other(), 401), (&by_id, None, 401),
+        (&by_certificate, Some(ours), 200),
+        (&by_certificate, renewed(), 401),
+        (&by_certificate, other(), 401),
+        (&by_certificate, None, 401),
+        (&by_id, renewed(), 200),
+        (&by_id, other(), 401),
+        (&by_id, None, 401),
     ] {
         let header = format!("authorization: Bearer {token}\r\n");
-        let answer = get(running.address, pki.client_config(identity), "/", &header).await.unwrap();
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        let answer = get(running.address, pki.client_config(identity), "/", &header)
+            .await
+            .unwrap();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{answer}"
+        );
     }
 }
 
@@ -148,13 +217,27 @@ async fn no_resumption_and_nothing_below_tls_1_3() {
         let connection = stream.get_ref().1;
         assert_eq!(connection.handshake_kind(), Some(HandshakeKind::Full));
         assert_eq!(connection.tls13_tickets_received(), 0);
-        assert_eq!(connection.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_3));
+        assert_eq!(
+            connection.protocol_version(),
+            Some(rustls::ProtocolVersion::TLSv1_3)
+        );
     }
-    let config = server_config(ServerIdentity::from_pem(b"", b"").err().map_or_else(|| panic!(), |_| {
-        let identity = pki.server("localhost");
-        ServerIdentity::new(identity.chain, identity.key)
-    }), None).unwrap();
-    assert!(!config.ticketer.enabled() && config.max_early_data_size == 0 && config.send_tls13_tickets == 0);
+    let config = server_config(
+        ServerIdentity::from_pem(b"", b"").err().map_or_else(
+            || panic!(),
+            |_| {
+                let identity = pki.server("localhost");
+                ServerIdentity::new(identity.chain, identity.key)
+            },
+        ),
+        None,
+    )
+    .unwrap();
+    assert!(
+        !config.ticketer.enabled()
+            && config.max_early_data_size == 0
+            && config.send_tls13_tickets == 0
+    );
     assert!(!config.session_storage.can_cache());
 }
 
@@ -164,12 +247,21 @@ async fn tls_1_2_is_refused() {
     let pki = Pki::new();
     let running = start(&pki, quick(), peers()).await;
     let extensions: Vec<u8> = [
-        &[0, 10, 0, 4, 0, 2, 0, 23][..],         // supported_groups: secp256r1
-        &[0, 13, 0, 4, 0, 2, 4, 3],              // signature_algorithms: ecdsa_secp256r1_sha256
-        &[0, 23, 0, 0],                          // extended_master_secret
+        &[0, 10, 0, 4, 0, 2, 0, 23][..], // supported_groups: secp256r1
+        &[0, 13, 0, 4, 0, 2, 4, 3],      // signature_algorithms: ecdsa_secp256r1_sha256
+        &[0, 23, 0, 0],                  // extended_master_secret
     ]
     .concat();
-    let body: Vec<u8> = [&[3, 3][..], &[7; 32], &[0], &[0, 2, 0xc0, 0x2b], &[1, 0], &[0, extensions.len() as u8], &extensions].concat();
+    let body: Vec<u8> = [
+        &[3, 3][..],
+        &[7; 32],
+        &[0],
+        &[0, 2, 0xc0, 0x2b],
+        &[1, 0],
+        &[0, extensions.len() as u8],
+        &extensions,
+    ]
+    .concat();
     let message: Vec<u8> = [&[1, 0, 0, body.len() as u8][..], &body].concat();
     let record: Vec<u8> = [&[22, 3, 1, 0, message.len() as u8][..], &message].concat();
     let mut stream = TcpStream::connect(running.address).await.unwrap();
@@ -177,7 +269,11 @@ async fn tls_1_2_is_refused() {
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
     // Record type alert, description protocol_version (70).
-    assert_eq!((answer.first(), answer.last()), (Some(&21), Some(&70)), "{answer:?}");
+    assert_eq!(
+        (answer.first(), answer.last()),
+        (Some(&21), Some(&70)),
+        "{answer:?}"
+    );
 }
 
 #[tokio::test]
@@ -189,105 +285,22 @@ async fn http_2_by_alpn() {
     let stream = connect(running.address, config).await.unwrap();
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
     let io = hyper_util::rt::TokioIo::new(stream);
-    let (mut sender, connection) = hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), io).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), io)
+            .await
+            .unwrap();
     let driver = tokio::spawn(connection);
     for _ in 0..3 {
-        let request = http::Request::get("https://localhost/").body(axum::body::Body::empty()).unwrap();
+        let request = http::Request::get("https://localhost/")
+            .body(axum::body::Body::empty())
+            .unwrap();
         let response = sender.send_request(request).await.unwrap();
-        let body = axum::body::to_bytes(axum::body::Body::new(response.into_body()), 1024).await.unwrap();
+        let body = axum::body::to_bytes(axum::body::Body::new(response.into_body()), 1024)
+            .await
+            .unwrap();
         assert_eq!(body, format!("id Some({ID:?})"));
     }
     driver.abort();
-}
-
-#[tokio::test]
-async fn stalled_handshakes_hold_nobody_up() {
-    let pki = Pki::new();
-    let mut limits = quick();
-    limits.max_half_open = 4;
-    limits.handshake_timeout = Duration::from_secs(60);
-    let running = start(&pki, limits, peers()).await;
-    let mut stalled = Vec::new();
-    for number in 0..12 {
-        let mut stream = TcpStream::connect(running.address).await.unwrap();
-        // Some send nothing, some a part of a ClientHello.
-        if number % 2 == 0 {
-            stream.write_all(&[22, 3, 1, 2]).await.unwrap();
-        }
-        stalled.push(stream);
-    }
-    let answer = timeout(Duration::from_secs(5), get(running.address, pki.client_config(None), "/", "")).await.unwrap().unwrap();
-    assert!(answer.ends_with("nobody"), "{answer}");
-    // The oldest were given up to make room, the newest still wait.
-    let mut first = [0; 1];
-    let ended = timeout(Duration::from_secs(5), stalled[1].read(&mut first)).await;
-    assert!(matches!(ended, Ok(Ok(0) | Err(_))), "{ended:?}");
-    let newest = timeout(Duration::from_millis(100), stalled[11].read(&mut first)).await;
-    assert!(newest.is_err(), "{newest:?}");
-}
-
-#[tokio::test]
-async fn a_handshake_has_its_time() {
-    let pki = Pki::new();
-    let mut limits = quick();
-    limits.handshake_timeout = Duration::from_millis(200);
-    let running = start(&pki, limits, peers()).await;
-    let mut stream = TcpStream::connect(running.address).await.unwrap();
-    let ended = timeout(Duration::from_secs(5), stream.read(&mut [0; 1])).await;
-    assert!(matches!(ended, Ok(Ok(0) | Err(_))), "{ended:?}");
-}
-
-#[tokio::test]
-async fn a_dripping_head_and_an_idle_connection_end() {
-    let pki = Pki::new();
-    let mut limits = quick();
-    limits.header_read_timeout = Duration::from_millis(300);
-    let running = start(&pki, limits, peers()).await;
-    for head in ["", "GET / HTTP/1.1\r\nx: "] {
-        let mut stream = connect(running.address, pki.client_config(None)).await.unwrap();
-        stream.write_all(head.as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        let ended = timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await;
-        assert!(ended.is_ok() && !answer.starts_with(b"HTTP/1.1 200"), "{head:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_silent_http_2_connection_ends() {
-    let pki = Pki::new();
-    let mut limits = quick();
-    limits.header_read_timeout = Duration::from_millis(300);
-    let running = start(&pki, limits, peers()).await;
-    let mut config = pki.client_config(None);
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    let mut stream = connect(running.address, config).await.unwrap();
-    let mut answer = Vec::new();
-    assert!(timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await.is_ok());
-}
-
-#[tokio::test]
-async fn a_long_head_is_refused() {
-    let pki = Pki::new();
-    let running = start(&pki, quick(), peers()).await;
-    let fits = format!("x-filler: {}\r\n", "a".repeat(20 * 1024));
-    let answer = get(running.address, pki.client_config(None), "/", &fits).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "a token of 16 KiB fits");
-    let long = format!("x-filler: {}\r\n", "a".repeat(64 * 1024));
-    let answer = get(running.address, pki.client_config(None), "/", &long).await;
-    assert!(answer.as_ref().map_or(true, |answer| answer.starts_with("HTTP/1.1 431")), "{answer:?}");
-}
-
-#[tokio::test]
-async fn a_connection_ends_with_its_age() {
-    let pki = Pki::new();
-    let mut limits = quick();
-    limits.max_age = Duration::from_millis(300);
-    let running = start(&pki, limits, peers()).await;
-    let mut stream = connect(running.address, pki.client_config(None)).await.unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
-    let mut answer = Vec::new();
-    timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await.unwrap().unwrap();
-    assert!(answer.starts_with(b"HTTP/1.1 200"), "the request was answered, then the connection closed");
 }
 
 #[tokio::test]
@@ -296,34 +309,71 @@ async fn certificates_change_between_connections() {
     let current = Arc::new(Mutex::new(pki.server_config()));
     let running = {
         let current = Arc::clone(&current);
-        start_with(move || Arc::clone(&current.lock().unwrap()), |server| server, peers()).await
+        start_with(
+            move || Arc::clone(&current.lock().unwrap()),
+            |server| server,
+            peers(),
+        )
+        .await
     };
-    assert!(get(running.address, pki.client_config(None), "/", "").await.is_ok());
+    assert!(
+        get(running.address, pki.client_config(None), "/", "")
+            .await
+            .is_ok()
+    );
     let next = Pki::new();
     *current.lock().unwrap() = next.server_config();
-    assert!(get(running.address, pki.client_config(None), "/", "").await.is_err(), "the old CA is gone");
-    assert!(get(running.address, next.client_config(None), "/", "").await.is_ok());
+    assert!(
+        get(running.address, pki.client_config(None), "/", "")
+            .await
+            .is_err(),
+        "the old CA is gone"
+    );
+    assert!(
+        get(running.address, next.client_config(None), "/", "")
+            .await
+            .is_ok()
+    );
 }
 
 #[tokio::test]
 async fn the_end_lets_requests_finish_and_nothing_linger() {
     let pki = Pki::new();
     let slow = |request: Request| async move {
-        sleep(Duration::from_millis(if request.uri().path() == "/slow" { 200 } else { 60_000 })).await;
+        sleep(Duration::from_millis(if request.uri().path() == "/slow" {
+            200
+        } else {
+            60_000
+        }))
+        .await;
         "done"
     };
     let running = start(&pki, quick(), Router::new().fallback(slow)).await;
-    let request = |path: &'static str| tokio::spawn(get(running.address, pki.client_config(None), path, ""));
+    let request =
+        |path: &'static str| tokio::spawn(get(running.address, pki.client_config(None), path, ""));
     let (finishes, hangs) = (request("/slow"), request("/hangs"));
-    let idle = connect(running.address, pki.client_config(None)).await.unwrap();
+    let idle = connect(running.address, pki.client_config(None))
+        .await
+        .unwrap();
     sleep(Duration::from_millis(100)).await;
     let begun = Instant::now();
     running.stop.send(()).unwrap();
     assert!(finishes.await.unwrap().unwrap().ends_with("done"));
-    timeout(Duration::from_secs(5), running.task).await.expect("serve comes back").unwrap();
+    timeout(Duration::from_secs(5), running.task)
+        .await
+        .expect("serve comes back")
+        .unwrap();
     assert!(begun.elapsed() < Duration::from_secs(4));
-    assert!(!hangs.await.unwrap().is_ok_and(|answer| answer.ends_with("done")));
-    assert!(TcpStream::connect(running.address).await.is_err(), "nobody listens any more");
+    assert!(
+        !hangs
+            .await
+            .unwrap()
+            .is_ok_and(|answer| answer.ends_with("done"))
+    );
+    assert!(
+        TcpStream::connect(running.address).await.is_err(),
+        "nobody listens any more"
+    );
     drop(idle);
 }
 
@@ -333,7 +383,13 @@ fn identities_from_pem() {
     let pem = pki.ca_pem();
     let key = rcgen::KeyPair::generate().unwrap().serialize_pem();
     assert!(ServerIdentity::from_pem(pem.as_bytes(), key.as_bytes()).is_ok());
-    for (chain, key) in [("", key.as_str()), (pem.as_str(), ""), ("garbage", key.as_str()), (key.as_str(), key.as_str()), (pem.as_str(), pem.as_str())] {
+    for (chain, key) in [
+        ("", key.as_str()),
+        (pem.as_str(), ""),
+        ("garbage", key.as_str()),
+        (key.as_str(), key.as_str()),
+        (pem.as_str(), pem.as_str()),
+    ] {
         assert!(ServerIdentity::from_pem(chain.as_bytes(), key.as_bytes()).is_err());
     }
     // A key of another certificate.

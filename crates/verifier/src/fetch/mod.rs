@@ -1,18 +1,22 @@
 //! The one GET that everything here fetches with: bounded in time and size, over TLS, without redirects, proxies,
 //! cookies or decompression.
 
-use std::error::Error;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+mod address;
+
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{ACCEPT, CACHE_CONTROL, CONTENT_ENCODING, ETAG, HeaderMap, HeaderName, IF_NONE_MATCH};
+use reqwest::header::{
+    ACCEPT, CACHE_CONTROL, CONTENT_ENCODING, ETAG, HeaderMap, HeaderName, IF_NONE_MATCH,
+};
 use reqwest::{Client, Response, StatusCode, redirect};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use url::{Host, Url};
+
+use address::{PublicOnly, is_public};
 
 /// Longest wait for a connection: two retransmissions of a lost SYN.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -167,7 +171,11 @@ impl Fetcher {
     /// The same fetcher for answers of another size.
     #[must_use]
     pub fn with_limits(&self, max_bytes: usize, timeout: Duration) -> Self {
-        Self { max_bytes, timeout, ..self.clone() }
+        Self {
+            max_bytes,
+            timeout,
+            ..self.clone()
+        }
     }
 
     /// GETs `url`; with `etag`, only if it has changed.
@@ -178,7 +186,9 @@ impl Fetcher {
         self.check(url)?;
         tokio::time::timeout(self.timeout, self.get_unbounded(url, etag))
             .await
-            .unwrap_or(Err(FetchError::TimedOut { seconds: self.timeout.as_secs() }))
+            .unwrap_or(Err(FetchError::TimedOut {
+                seconds: self.timeout.as_secs(),
+            }))
     }
 
     async fn get_unbounded(&self, url: &Url, etag: Option<&str>) -> Result<Fetched, FetchError> {
@@ -189,18 +199,31 @@ impl Fetcher {
         let mut response = request.send().await.map_err(without_url)?;
         let status = response.status();
         if status != StatusCode::OK && !(status == StatusCode::NOT_MODIFIED && etag.is_some()) {
-            return Err(FetchError::Status { status: status.as_u16() });
+            return Err(FetchError::Status {
+                status: status.as_u16(),
+            });
         }
-        if response.headers().get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        if response
+            .headers()
+            .get(CONTENT_ENCODING)
+            .is_some_and(|encoding| encoding != "identity")
+        {
             return Err(FetchError::Encoded);
         }
         let (etag, max_age) = (etag_of(response.headers()), max_age_of(response.headers()));
         let body = self.body_of(&mut response).await?;
-        Ok(Fetched { status: status.as_u16(), body, etag, max_age })
+        Ok(Fetched {
+            status: status.as_u16(),
+            body,
+            etag,
+            max_age,
+        })
     }
 
     async fn body_of(&self, response: &mut Response) -> Result<Vec<u8>, FetchError> {
-        let too_long = FetchError::TooLong { limit: self.max_bytes };
+        let too_long = FetchError::TooLong {
+            limit: self.max_bytes,
+        };
         let announced = response.content_length().unwrap_or(0);
         if usize::try_from(announced).map_or(true, |length| length > self.max_bytes) {
             return Err(too_long);
@@ -218,14 +241,22 @@ impl Fetcher {
     /// Opens a stream of events: only the head of the answer is bounded here.
     pub(crate) async fn open(&self, url: &Url) -> Result<Response, FetchError> {
         self.check(url)?;
-        let request = self.client.get(url.clone()).header(ACCEPT, "text/event-stream").send();
+        let request = self
+            .client
+            .get(url.clone())
+            .header(ACCEPT, "text/event-stream")
+            .send();
         let response = tokio::time::timeout(self.timeout, request)
             .await
-            .map_err(|_| FetchError::TimedOut { seconds: self.timeout.as_secs() })?
+            .map_err(|_| FetchError::TimedOut {
+                seconds: self.timeout.as_secs(),
+            })?
             .map_err(without_url)?;
         match response.status() {
             StatusCode::OK => Ok(response),
-            status => Err(FetchError::Status { status: status.as_u16() }),
+            status => Err(FetchError::Status {
+                status: status.as_u16(),
+            }),
         }
     }
 
@@ -242,7 +273,9 @@ impl Fetcher {
             Some(Host::Ipv6(address)) => IpAddr::V6(address),
         };
         if self.public_addresses_only && !is_public(address) {
-            return Err(FetchError::PrivateAddress { host: address.to_string() });
+            return Err(FetchError::PrivateAddress {
+                host: address.to_string(),
+            });
         }
         Ok(())
     }
@@ -253,12 +286,16 @@ fn client_config(ca_pem: Option<&[u8]>) -> Result<ClientConfig, FetchError> {
     let certificates = match ca_pem {
         Some(pem) => CertificateDer::pem_slice_iter(pem)
             .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| FetchError::Authorities { detail: error.to_string() })?,
+            .map_err(|error| FetchError::Authorities {
+                detail: error.to_string(),
+            })?,
         None => rustls_native_certs::load_native_certs().certs,
     };
     let (added, _) = roots.add_parsable_certificates(certificates);
     if added == 0 && ca_pem.is_some() {
-        return Err(FetchError::Authorities { detail: "there are none".to_owned() });
+        return Err(FetchError::Authorities {
+            detail: "there are none".to_owned(),
+        });
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     Ok(ClientConfig::builder_with_provider(provider)
@@ -269,7 +306,9 @@ fn client_config(ca_pem: Option<&[u8]>) -> Result<ClientConfig, FetchError> {
 }
 
 fn without_url(error: reqwest::Error) -> FetchError {
-    FetchError::Http { source: error.without_url() }
+    FetchError::Http {
+        source: error.without_url(),
+    }
 }
 
 fn text_of(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
@@ -277,7 +316,9 @@ fn text_of(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 }
 
 fn etag_of(headers: &HeaderMap) -> Option<String> {
-    text_of(headers, ETAG).filter(|etag| etag.len() <= MAX_ETAG_BYTES).map(str::to_owned)
+    text_of(headers, ETAG)
+        .filter(|etag| etag.len() <= MAX_ETAG_BYTES)
+        .map(str::to_owned)
 }
 
 /// RFC 9111 section 5.2.2: `no-store` and `no-cache` mean to ask again each time.
@@ -285,7 +326,9 @@ fn max_age_of(headers: &HeaderMap) -> Option<u64> {
     let mut max_age = None;
     for directive in text_of(headers, CACHE_CONTROL)?.split(',').map(str::trim) {
         match directive.split_once('=') {
-            None if directive.eq_ignore_ascii_case("no-store") || directive.eq_ignore_ascii_case("no-cache") => {
+            None if directive.eq_ignore_ascii_case("no-store")
+                || directive.eq_ignore_ascii_case("no-cache") =>
+            {
                 return Some(0);
             }
             Some((name, seconds)) if name.eq_ignore_ascii_case("max-age") => {
@@ -297,83 +340,9 @@ fn max_age_of(headers: &HeaderMap) -> Option<u64> {
     max_age
 }
 
-/// Resolves names to public addresses only; the connection then goes to exactly the addresses that were checked.
-struct PublicOnly;
-
-impl Resolve for PublicOnly {
-    fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let public: Vec<SocketAddr> = found.into_iter().filter(|address| is_public(address.ip())).collect();
-            if public.is_empty() {
-                let host = name.as_str().to_owned();
-                return Err(Box::new(FetchError::PrivateAddress { host }) as Box<dyn Error + Send + Sync>);
-            }
-            Ok(Box::new(public.into_iter()) as Addrs)
-        })
-    }
-}
-
-/// Whether an address belongs to the public internet, by the special-purpose registries of RFC 6890.
-fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => is_public_v4(address),
-        IpAddr::V6(address) => embedded_v4(address).map_or_else(|| is_public_v6(address), is_public_v4),
-    }
-}
-
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
-    let special = address.is_private()
-        || address.is_loopback()
-        || address.is_link_local()
-        || address.is_documentation()
-        || address.is_multicast()
-        || a == 0
-        || a >= 240
-        || (a == 100 && (64..128).contains(&b))
-        || (a == 192 && b == 0 && c == 0)
-        || (a == 198 && (18..20).contains(&b));
-    !special
-}
-
-/// Only global unicast, 2000::/3, less what it reserves for documentation and benchmarks.
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    let [first, second, ..] = address.segments();
-    let documentation = (first == 0x2001 && second == 0xdb8) || (first == 0x3fff && second < 0x1000);
-    let special = first == 0x2001 && second < 0x0200;
-    (0x2000..0x4000).contains(&first) && !documentation && !special
-}
-
-/// The IPv4 address that an IPv6 address leads to: mapped, compatible, NAT64, 6to4.
-fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let [a, b, c, d, e, f, g, h] = address.segments();
-    let v4 = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
-    match (a, b, c, d, e, f) {
-        (0, 0, 0, 0, 0, 0 | 0xffff) | (0x64, 0xff9b, 0, 0, 0, 0) => Some(v4(g, h)),
-        (0x2002, ..) => Some(v4(b, c)),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn public_addresses() {
-        for public in ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "64:ff9b::101:101", "::ffff:1.1.1.1"] {
-            assert!(is_public(public.parse().unwrap()), "{public}");
-        }
-        for other in [
-            "127.0.0.1", "10.0.0.1", "172.16.3.4", "192.168.1.1", "169.254.169.254", "0.0.0.0", "100.64.0.1", "192.0.0.1",
-            "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::", "::1", "fe80::1", "fc00::1", "fd00:ec2::254",
-            "ff02::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::7f00:1", "2002:7f00:1::", "2001:db8::1",
-            "::127.0.0.1", "2001::1", "fec0::1",
-        ] {
-            assert!(!is_public(other.parse().unwrap()), "{other}");
-        }
-    }
 
     #[test]
     fn cache_control() {
@@ -393,20 +362,45 @@ mod tests {
 
     #[tokio::test]
     async fn urls_that_are_never_fetched() {
-        let fetcher = Fetcher::new(FetchOptions { public_addresses_only: true, ..FetchOptions::default() }).unwrap();
+        let fetcher = Fetcher::new(FetchOptions {
+            public_addresses_only: true,
+            ..FetchOptions::default()
+        })
+        .unwrap();
         for url in [
-            "http://example.org/", "file:///etc/passwd", "ftp://example.org/", "data:,x", "https://user@example.org/",
+            "http://example.org/",
+            "file:///etc/passwd",
+            "ftp://example.org/",
+            "data:,x",
+            "https://user@example.org/",
             "https://:secret@example.org/",
         ] {
             let refused = fetcher.get(&url.parse().unwrap(), None).await;
-            assert!(matches!(refused, Err(FetchError::Scheme)), "{url} {refused:?}");
+            assert!(
+                matches!(refused, Err(FetchError::Scheme)),
+                "{url} {refused:?}"
+            );
         }
-        for url in ["https://127.0.0.1/", "https://2130706433/", "https://0x7f.1/", "https://[::1]/", "https://[::ffff:10.0.0.1]/"] {
+        for url in [
+            "https://127.0.0.1/",
+            "https://2130706433/",
+            "https://0x7f.1/",
+            "https://[::1]/",
+            "https://[::ffff:10.0.0.1]/",
+        ] {
             let refused = fetcher.get(&url.parse().unwrap(), None).await;
-            assert!(matches!(refused, Err(FetchError::PrivateAddress { .. })), "{url} {refused:?}");
+            assert!(
+                matches!(refused, Err(FetchError::PrivateAddress { .. })),
+                "{url} {refused:?}"
+            );
         }
         // By name, after resolution.
-        let refused = fetcher.get(&"https://localhost/".parse().unwrap(), None).await;
-        assert!(matches!(refused, Err(FetchError::Http { .. })), "{refused:?}");
+        let refused = fetcher
+            .get(&"https://localhost/".parse().unwrap(), None)
+            .await;
+        assert!(
+            matches!(refused, Err(FetchError::Http { .. })),
+            "{refused:?}"
+        );
     }
 }

@@ -1,0 +1,13 @@
+//! The follower against an issuer over real TLS.
+
+mod connecting;
+mod feed;
+mod keys;
+#[path = "../../../tests/all/pki.rs"]
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "shared with the tests from outside, which use all of it"
+)]
+mod pki;
+mod sts;

@@ -1,0 +1,50 @@
+//! Every number and every choice that you did not make, with its reason.
+//!
+//! # Numbers
+//!
+//! | what | default | range | why |
+//! |---|---|---|---|
+//! | leeway for clocks | 30 s | 0 to 60 s | Machines with NTP differ by milliseconds, without it by seconds. More than a minute would be a way around the expiry of tokens that live minutes. |
+//! | longest lifetime | 3600 s, or what the issuer publishes if that is less | from 1 s | The longest that a dayfly issuer can be configured to. It bounds what a stolen token is worth where revocations do not arrive. |
+//! | oldest revocation state | the longest lifetime | from 0 s | Nothing that was issued before the line was cut is alive after it, so an older state says nothing about any token. Below it a revoked token may pass for as long as the line is cut; ask for less where that is too long. |
+//! | fresh | heard within 15 s | fixed | Three heartbeats of the feed, so that one lost heartbeat is not yet called stale. |
+//! | size of a token | 16 KiB | fixed | Eight times what a token of ours has at most; larger ones are refused before any work. |
+//! | depth of JSON | 16 levels | fixed | Far more than the claims need, far less than endangers a stack. |
+//! | actors, ancestors | 4 | fixed | A delegation over more than four hops is an error in the design of whoever asks for it. |
+//! | silence of the stream | 15 s | fixed | As for fresh. Only statements that bring news of the issuer count as a sign of life. |
+//! | refetch for an unknown key id | every 10 s at most | [`refresh_cooldown`](crate::follow::FromIssuer::refresh_cooldown) | A flood of made-up key ids must not become a flood at the issuer. |
+//! | keys that cannot be refreshed | 1 h | fixed | Whoever keeps this API from its issuer must not keep a withdrawn key alive. |
+//! | revocation entries | 4 million | fixed | 130 MB. Beyond it the state ages, and verification stops: the feed can deny, never exhaust. |
+//!
+//! # Choices
+//!
+//! **No switch turns a check off.** Most of what went wrong with JWT went wrong where a check was optional and
+//! nobody opted in. What you can change is how strict, never whether.
+//!
+//! **The audience is required.** A verifier without one would accept a token that a client got for any other API,
+//! and one API could then act as its callers at all others.
+//!
+//! **Revocation is chosen in the open.** A library that follows no revocations unless told otherwise lets people
+//! believe that it does. [`Freshness`](crate::Freshness) is part of the result, so that it can be logged and decided on.
+//!
+//! **A stale state is accepted up to the longest lifetime.** An outage of the issuer would otherwise be an outage of
+//! every API behind it. What that costs is bounded and written above; an API that cannot bear it asks for less.
+//!
+//! **503, not 401, when the state is too old.** The token may be good, and another one would fare no better: a 401
+//! would send every client to the issuer at the moment when it can be reached least.
+//!
+//! **Bound tokens need their proof, always.** A token with a `cnf` that is accepted without the proof is a bearer token
+//! that someone believes to be bound. A confirmation that this version does not know is refused, and so is one with
+//! two members.
+//!
+//! **The caller learns little.** `invalid_token` for everything from a bad signature to a revocation: whoever probes
+//! with stolen or invented tokens learns nothing about the issuer's keys, names or revocations. The operator finds
+//! code and reason in the log.
+//!
+//! **Trust grows over TLS alone.** Keys come from the issuer's own origin, over TLS, with the system's roots or the CA that
+//! you pin. The feed is signed by keys of its own, which stand apart from the token keys, and can only take away. Whoever
+//! steals a feed key, or controls a cache between the issuer and this API, can deny or freeze, and can never make it accept
+//! anything.
+//!
+//! **The crate decides no policy.** It says who calls, on whose behalf, for which task, with which scopes. What that allows
+//! is the API's business.

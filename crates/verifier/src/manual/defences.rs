@@ -1,0 +1,60 @@
+//! Past vulnerabilities of JWT libraries and services, and what stops each of them here.
+//!
+//! Each line is a test of this crate (`tests/all`), with its positive control.
+//!
+//! # Parsing
+//!
+//! | what happened elsewhere | what stops it here |
+//! |---|---|
+//! | `alg: none`, also as `nOnE` (RFC 8725bis section 2.1) | The algorithm is compared with the key's, byte by byte; an empty signature is no compact JWS. |
+//! | HMAC with the public key as secret (CVE-2015-9235, CVE-2022-29217, CVE-2024-54150) | No symmetric algorithm is linked in, and a key has exactly one algorithm. |
+//! | `crit` ignored (CVE-2025-59420, CVE-2026-32597) | Any `crit` is refused, empty or `null` as well. |
+//! | `b64: false`, detached payloads | Refused with any value. |
+//! | JSON serialisation cut at the dots, and other polyglots | Only `A-Z a-z 0-9 - _ .` in exactly three parts that are not empty. |
+//! | JWE taken for JWS (CVE-2023-51774), decompression and PBES2 bombs (CVE-2024-28180) | Five parts are refused before anything is decoded; there is no JWE, no inflation and no key derivation in the crate. |
+//! | A member twice, read differently by two readers (also as `\u0073ub`) | Strict JSON: refused at every depth, after escapes are resolved. |
+//! | Several spellings of one token (padding, white space, trailing bits) that slip by a denylist | Canonical base64url only; and revocation goes by `jti`, never by the token's text. |
+//! | UTF-16, byte order marks, invalid UTF-8, NUL | Refused as JSON. |
+//! | Nesting that exhausts the stack, memory for each dot (CVE-2025-30204, CVE-2025-27144) | Size before everything, at most 16 levels, no splitting into lists. |
+//! | `exp: 1e400`, `"1700000000"`, `true`, milliseconds (CVE-2026-25537) | Whole seconds as a JSON integer below 2^53, or `bad_claim`. |
+//! | Claims read before the signature is verified, or in spite of an error (CVE-2024-51744) | [`UnverifiedToken`](crate::UnverifiedToken) has no accessors; [`Verified`](crate::Verified) is made by `verify` alone. Compile-fail tests hold it. |
+//!
+//! # Signatures and keys
+//!
+//! | what happened elsewhere | what stops it here |
+//! |---|---|
+//! | `r = s = 0`, the psychic signature (CVE-2022-21449) | The backends check the range, and are tested with wycheproof. |
+//! | The second valid ECDSA signature, the unreduced Ed25519 one | The twin is the same credential: same `jti`, revoked with it. Ed25519 is verified strictly. |
+//! | DER instead of r‖s, signatures cut or extended | 64 bytes, or refused. |
+//! | A key of another algorithm, `use` or operation | One key, one algorithm; keys for encryption and private members never enter a key set. |
+//! | `jwk`, `jku`, `x5u`, `x5c` in the header followed or trusted (CVE-2018-0114, CVE-2026-27962) | Refused; nothing is ever fetched because a token says so. |
+//! | `kid` as path, SQL or log injection | Compared with the ids of known keys, nothing else; escaped and cut in messages. |
+//! | No match by `kid`, so the first key is tried | No `kid`, no key. |
+//! | Another issuer's key with the same id | A verifier has one issuer and that issuer's keys. |
+//! | A removed key that verifies until the restart | Key sets are replaced as a whole, by their `max-age`, and dropped when they cannot be refreshed for an hour. |
+//! | A refetch for each unknown `kid` | One per cooldown, by the follower, never by `verify`. |
+//!
+//! # Claims
+//!
+//! | what happened elsewhere | what stops it here |
+//! |---|---|
+//! | The issuer matched by prefix, substring or list (CVE-2024-53861, CVE-2026-14336) | Byte by byte, one string. |
+//! | Audience checks skipped where `aud` is absent, a list, or not configured (CVE-2020-26160, CVE-2024-5798) | The builder refuses to build without an audience; `aud` is required and compared byte by byte. |
+//! | A missing `exp` accepted | All seven claims of RFC 9068 are required. |
+//! | ID tokens, logout tokens, DPoP proofs, introspection answers taken for access tokens | `typ` must be `at+jwt`. |
+//! | Empty or `null` subjects that match a default (CVE-2026-23990, CVE-2026-41571) | Refused as `bad_claim`. |
+//! | `cnf` ignored, unknown confirmations accepted | A bound token needs its proof; unknown and doubled members are refused. |
+//! | A proxy's certificate header believed from anyone (CVE-2025-64484, CVE-2024-45410) | No header is read; only the TLS layer of this very connection can prove a certificate. |
+//! | Huge lifetimes | Capped by the API, and by the issuer's own publication. |
+//! | A nested actor used for access control | Only the outermost is exposed for it, and chains are at most four long. |
+//! | The token in the URL, and from there in the logs (CVE-2026-44883) | `?access_token=` is answered with 400. |
+//!
+//! # Revocation
+//!
+//! | what happened elsewhere | what stops it here |
+//! |---|---|
+//! | Fails open when the list cannot be had | Unheard is `revocation_stale`; beyond the limit too. |
+//! | A list rolled back, frozen, or of another issuer | The state only grows until its entries expire; `as_of` never goes back, and moves only when nothing can be missing; issuer, type and key of a statement are checked. |
+//! | A denylist by token text or hash | By credential id and by what the credential belongs to. |
+//! | Entries dropped before their tokens expire | Kept for two leeways beyond their time. |
+//! | Sessions resumed after trust was removed (CVE-2025-68121) | [`tls::server_config`](crate::tls::server_config) has no tickets and no session storage, and a connection ends with its peer's certificate. |
