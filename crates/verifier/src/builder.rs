@@ -53,6 +53,7 @@ pub struct VerifierBuilder {
     issuer: String,
     audiences: Vec<String>,
     any_audience: bool,
+    any_binding: bool,
     keys: KeySet,
     revocation: Option<RevocationSource>,
     revocations: Option<Arc<Revocations>>,
@@ -67,6 +68,7 @@ impl VerifierBuilder {
             issuer,
             audiences: Vec::new(),
             any_audience: false,
+            any_binding: false,
             keys: KeySet::default(),
             revocation: None,
             revocations: None,
@@ -87,6 +89,14 @@ impl VerifierBuilder {
     /// that are meant for others; anywhere else it lets a token for one API into another.
     pub fn danger_any_audience(mut self) -> Self {
         self.any_audience = true;
+        self
+    }
+
+    /// Skips the check of the confirmation (`cnf`). Only for the issuer itself, which introspects and revokes
+    /// tokens that are bound to someone else; anywhere else it makes every bound token a bearer token. What
+    /// [`Verified::confirmation`](crate::Verified::confirmation) says is then unproven.
+    pub const fn danger_any_binding(mut self) -> Self {
+        self.any_binding = true;
         self
     }
 
@@ -158,6 +168,7 @@ impl VerifierBuilder {
             leeway_secs: self.leeway_secs,
             max_lifetime_secs: self.max_lifetime_secs,
             max_staleness_secs: self.max_staleness_secs,
+            any_binding: self.any_binding,
         };
         let revocations = self.revocations.unwrap_or_default();
         Ok(Verifier::of(Core::new(

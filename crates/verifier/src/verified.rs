@@ -115,7 +115,7 @@ impl Verified {
         self.claims().exp
     }
 
-    /// What the token is bound to; the caller has proved it.
+    /// What the token is bound to. The caller has proved it, unless the builder was told `danger_any_binding`.
     #[must_use]
     pub fn confirmation(&self) -> Option<&Confirmation> {
         self.claims().cnf.as_ref()

@@ -2,7 +2,8 @@
 
 use dayfly_keys::Algorithm;
 use dayfly_verifier::{
-    Confirmation, PeerCertificate, Presented, RejectionCode as Code, UnverifiedToken,
+    Confirmation, PeerCertificate, Presented, RejectionCode as Code, RevocationSource,
+    UnverifiedToken,
 };
 use serde_json::json;
 
@@ -88,6 +89,33 @@ fn a_token_bound_to_a_spiffe_id() {
         presented(&bench, &token, None),
         Err(Code::UnprovenConfirmation)
     );
+}
+
+#[test]
+fn only_the_issuer_itself_may_look_past_a_binding() {
+    let bench = Bench::new(Algorithm::EdDsa);
+    let builder = bench
+        .authority
+        .verifier(AUDIENCE)
+        .revocation(RevocationSource::None);
+    let issuers_own = builder.danger_any_binding().build().unwrap();
+    let ours = peer(b"our leaf", None);
+    let bound = bench
+        .authority
+        .token(AUDIENCE)
+        .bound_to_certificate(&ours)
+        .mint(NOW)
+        .unwrap();
+    assert_eq!(
+        presented(&bench, &bound, None),
+        Err(Code::UnprovenConfirmation)
+    );
+    let verify =
+        |token: &str| issuers_own.verify(UnverifiedToken::new(token), &Presented::NOTHING, NOW);
+    assert!(verify(&bound).unwrap().confirmation().is_some());
+    // What is no confirmation at all is still refused.
+    let odd = bench.with_claim("cnf", json!({ "kid": "x" }));
+    assert_eq!(verify(&odd).unwrap_err().code(), Code::BadClaim);
 }
 
 #[test]
