@@ -1,0 +1,191 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+use super::*;
+
+fn duplicate(name: &str) -> Result<(), JsonError> {
+    Err(JsonError::DuplicateMember {
+        name: Excerpt::of(name),
+    })
+}
+
+#[test]
+fn duplicates_are_found_at_every_depth_and_under_escapes() {
+    assert_eq!(
+        check_object(br#"{"sub":1,"aud":2,"sub":1}"#),
+        duplicate("sub")
+    );
+    assert_eq!(check_object(br#"{"sub":1,"\u0073ub":1}"#), duplicate("sub"));
+    assert_eq!(
+        check_object(br#"{"\u0073\u0075b":1,"s\u0075b":1}"#),
+        duplicate("sub")
+    );
+    assert_eq!(
+        check_object(br#"{"cnf":{"jkt":1,"jkt":2}}"#),
+        duplicate("jkt")
+    );
+    assert_eq!(
+        check_object(br#"{"a":[{"b":[{"c":1,"c":1}]}]}"#),
+        duplicate("c")
+    );
+    assert_eq!(check_object(br#"{"":1,"":1}"#), duplicate(""));
+    assert_eq!(
+        check_object(br#"{"a":{"x":1},"b":{"x":1},"c":[{"x":1},{"x":1}]}"#),
+        Ok(())
+    );
+    assert_eq!(
+        check_object("{\"é\":1,\"e\u{301}\":2,\"E\":3,\"e\":4}".as_bytes()),
+        Ok(())
+    );
+}
+
+#[test]
+fn duplicates_are_found_among_many() {
+    let mut members: Vec<String> = (0..10_000).map(|n| format!("\"m{n}\":{n}")).collect();
+    assert_eq!(
+        check_object(format!("{{{}}}", members.join(",")).as_bytes()),
+        Ok(())
+    );
+    for twin in ["m3", "m15", "m16", "m9999"] {
+        members.push(format!("\"{twin}\":0"));
+        assert_eq!(
+            check_object(format!("{{{}}}", members.join(",")).as_bytes()),
+            duplicate(twin)
+        );
+        members.pop();
+    }
+}
+
+#[test]
+fn depth_is_limited() {
+    let nested = |levels: usize| {
+        let inner = levels - 1;
+        format!("{{\"a\":{}{}}}", "[".repeat(inner), "]".repeat(inner))
+    };
+    assert_eq!(check_object(nested(MAX_DEPTH).as_bytes()), Ok(()));
+    assert_eq!(
+        check_object(nested(MAX_DEPTH + 1).as_bytes()),
+        Err(JsonError::Depth)
+    );
+    assert_eq!(
+        check_object(nested(200_000).as_bytes()),
+        Err(JsonError::Depth)
+    );
+    assert_eq!(
+        check_object("{\"a\":".repeat(200_000).as_bytes()),
+        Err(JsonError::Depth)
+    );
+}
+
+#[test]
+fn only_one_object_in_utf8() {
+    for other in ["", "  ", "[]", "null", "1", "\"{}\"", "[{}]", "\u{feff}{}"] {
+        assert_eq!(
+            check_object(other.as_bytes()),
+            Err(JsonError::NotAnObject),
+            "{other:?}"
+        );
+    }
+    let utf16: Vec<u8> = "{\"a\":1}"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let refused: &[&[u8]] = &[
+        b"{} {}",
+        b"{}x",
+        b"{},",
+        b"{",
+        b"{\"a\"}",
+        b"{\"a\":1,}",
+        b"{'a':1}",
+        b"{a:1}",
+        b"{}\0",
+        b"{\"a\":01}",
+        b"{\"a\":+1}",
+        b"{\"a\":.5}",
+        b"{\"a\":NaN}",
+        b"{\"a\":Infinity}",
+        b"{\"a\":1e400}",
+        b"{\"a\":-1e400}",
+        b"{\"a\":\"\xff\"}",
+        b"{\"\xc3\":1}",
+        b"{\"a\":\"\\ud800\"}",
+        b"{\"a\":\"\n\"}",
+        b"{\"a\":\"\x00\"}",
+        b"{/**/}",
+        &utf16,
+    ];
+    for document in refused {
+        assert!(
+            matches!(check_object(document), Err(JsonError::Syntax { .. })),
+            "{:?}: {:?}",
+            String::from_utf8_lossy(document),
+            check_object(document)
+        );
+    }
+    assert_eq!(
+        check_object(b" \t\r\n{ \"a\" : [ 1 , -2.5e3 , true , null , \"\\u0000\" ] } \n"),
+        Ok(())
+    );
+}
+
+#[test]
+fn typed_decoding_is_strict_too() {
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Thing<'a> {
+        name: &'a str,
+    }
+    assert_eq!(
+        from_slice::<Thing<'_>>(br#"{"name":"x","other":1}"#).unwrap(),
+        Thing { name: "x" }
+    );
+    assert!(matches!(
+        from_slice::<Thing<'_>>(br#"{"name":"x","other":{"a":1,"a":1}}"#),
+        Err(JsonError::DuplicateMember { .. })
+    ));
+    let long = format!("{{\"name\":[\"{}\"]}}", "x".repeat(100_000));
+    let Err(JsonError::Shape { reason }) = from_slice::<Thing<'_>>(long.as_bytes()) else {
+        unreachable!("a list is no name");
+    };
+    assert!(reason.chars().count() <= MAX_REASON_CHARACTERS);
+    assert_eq!(object(br#"{"a":1}"#).unwrap().len(), 1);
+}
+
+/// serde_json reads an object with one of its private names as something else, if a crate of the build asked for that.
+#[test]
+fn nothing_is_smuggled_past_in_a_string() {
+    for hidden in [
+        r#"{\"x\":1,\"x\":2}"#,
+        r#"\"74\""#,
+        "[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]",
+    ] {
+        for name in [
+            "$serde_json::private::RawValue",
+            "\\u0024serde_json::private::RawValue",
+        ] {
+            for document in [
+                format!(r#"{{"{name}":"{hidden}"}}"#),
+                format!(r#"{{"a":{{"{name}":"{hidden}"}}}}"#),
+                format!(r#"{{"a":[{{"b":1,"{name}":"{hidden}"}}]}}"#),
+            ] {
+                assert!(
+                    matches!(
+                        object(document.as_bytes()),
+                        Err(JsonError::ReservedMember { .. })
+                    ),
+                    "{document}"
+                );
+            }
+        }
+    }
+    for number in [
+        r#"{"$serde_json::private::Number":"1e400"}"#,
+        r#"{"$serde_json::private::Number":"NaN"}"#,
+        r#"{"$serde_json::private::Number":"1","a":1}"#,
+        r#"{"$serde_json::private::Number":1}"#,
+        r#"{"a":1,"$serde_json::private::Number":"1"}"#,
+    ] {
+        assert!(
+            check_object(format!(r#"{{"n":{number}}}"#).as_bytes()).is_err(),
+            "{number}"
+        );
+    }
+}
