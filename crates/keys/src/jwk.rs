@@ -1,5 +1,6 @@
+use dayfly_token::json::{from_object, present};
 use dayfly_token::{MAX_KID_BYTES, base64url};
-use serde::de::IgnoredAny;
+use serde::de::{Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{Algorithm, KeyError, sha256};
@@ -8,8 +9,8 @@ use crate::{Algorithm, KeyError, sha256};
 ///
 /// Reading one through serde refuses private and symmetric members, and coordinates that are not canonical base64url.
 /// Whether the point is on its curve is found when a [`crate::VerifyingKey`] is made of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Members", into = "Members")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(into = "Members")]
 pub struct Jwk {
     key: Key,
     kid: Option<String>,
@@ -253,13 +254,11 @@ struct Members {
     oth: Option<IgnoredAny>,
 }
 
-/// A member that is there with `null` is an error, where serde alone would read it as absent.
-fn present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    T::deserialize(deserializer).map(Some)
+impl<'de> Deserialize<'de> for Jwk {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let members: Members = from_object(deserializer)?;
+        members.try_into().map_err(D::Error::custom)
+    }
 }
 
 impl TryFrom<Members> for Jwk {

@@ -1,8 +1,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::json::{self, JsonError};
-use crate::text::present;
+use crate::json::{self, JsonError, present, present_object};
 use crate::{Audiences, Confirmation, ScopeSet, UnixTime};
 
 /// Longest chain of actors: a delegation deeper than four hops is an error in the design of whoever asks for it.
@@ -94,7 +93,7 @@ pub struct Claims {
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        deserialize_with = "present"
+        deserialize_with = "present_object"
     )]
     pub act: Option<Actor>,
     /// Who may act for the subject (RFC 8693 section 4.4): an object.
@@ -115,7 +114,7 @@ pub struct Claims {
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        deserialize_with = "present"
+        deserialize_with = "present_object"
     )]
     pub dfy: Option<DayflyClaims>,
 }
@@ -137,7 +136,7 @@ pub struct Actor {
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
-        deserialize_with = "present"
+        deserialize_with = "present_object"
     )]
     pub act: Option<Box<Actor>>,
 }
@@ -258,11 +257,4 @@ impl std::io::Write for ByteCount {
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
-}
-
-/// As [`present`], for a value that must be an object: `Value` alone would take `null`.
-fn present_object<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Value>, D::Error> {
-    Map::deserialize(deserializer).map(|members| Some(Value::Object(members)))
 }

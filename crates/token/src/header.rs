@@ -1,8 +1,7 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::json::{self, JsonError};
-use crate::text::present;
+use crate::json::{self, JsonError, present};
 
 /// Longest `kid`: room for an URL or a full X.509 thumbprint in hexadecimal; ours have 43 characters.
 pub const MAX_KID_BYTES: usize = 256;

@@ -1,7 +1,5 @@
 //! What every type that is a string on the wire has in common.
 
-use serde::{Deserialize, Deserializer};
-
 /// serde as a string, through `Display` and `FromStr`, so that nothing enters that the parser refuses.
 macro_rules! serde_as_text {
     ($name:ty) => {
@@ -100,13 +98,3 @@ macro_rules! checked_text {
 }
 
 pub(crate) use {checked_text, serde_as_text};
-
-/// For `#[serde(default, deserialize_with)]` on an `Option`: absent is `None`, but a member that is there with
-/// `null` is an error, where serde alone would read it as absent.
-pub(crate) fn present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    T::deserialize(deserializer).map(Some)
-}

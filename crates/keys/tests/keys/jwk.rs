@@ -184,6 +184,11 @@ fn malformed_keys_are_refused() {
         }
     }
     assert!(refused(Algorithm::Es256, json!({"y": null})));
+    // By the order of fields this would be a key.
+    let key = jwk(Algorithm::EdDsa, 7, json!({}));
+    let listed = json!(["OKP", "Ed25519", key["x"]]);
+    assert!(serde_json::from_value::<Jwk>(listed.clone()).is_err());
+    assert!(set(&[listed]).unwrap().is_empty());
     for name in ["crv", "x", "kid", "alg", "use", "key_ops"] {
         let text = jwk(Algorithm::EdDsa, 7, json!({ name: null })).to_string();
         let text = text.replacen('{', &format!(r#"{{"{name}":null,"#), 1);
