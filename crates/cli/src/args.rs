@@ -12,7 +12,12 @@ use crate::output::Output;
 /// Exit status: 0 done or accepted; 1 refused or rejected; 2 wrong call, file or configuration;
 /// 3 the issuer cannot be reached or answer now; 4 dayfly itself failed.
 #[derive(Debug, Parser)]
-#[command(name = "dayfly", version, propagate_version = true, max_term_width = 100)]
+#[command(
+    name = "dayfly",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
 pub(crate) struct Args {
     /// The URL of the issuer.
     #[arg(long, global = true, env = "DAYFLY_ISSUER", value_name = "URL")]

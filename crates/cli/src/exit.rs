@@ -47,7 +47,13 @@ pub(crate) struct Failure {
 
 impl Failure {
     fn new(exit: Exit, code: &str, message: String) -> Self {
-        Self { exit, code: code.to_owned(), message, decision_id: None, advice: None }
+        Self {
+            exit,
+            code: code.to_owned(),
+            message,
+            decision_id: None,
+            advice: None,
+        }
     }
 
     /// The call or what it names is wrong.
@@ -57,7 +63,9 @@ impl Failure {
 
     /// A file cannot be used.
     pub(crate) fn file(path: &std::path::Path, error: impl Into<anyhow::Error>) -> Self {
-        let error = error.into().context(format!("`{}` cannot be used", path.display()));
+        let error = error
+            .into()
+            .context(format!("`{}` cannot be used", path.display()));
         Self::new(Exit::Usage, "file", format!("{error:#}"))
     }
 
@@ -86,6 +94,12 @@ impl From<dayfly_client::ClientError> for Failure {
         let code = error.code().unwrap_or("failed").to_owned();
         let decision_id = error.decision_id().map(str::to_owned);
         let advice = error.advice().map(str::to_owned);
-        Self { exit, code, decision_id, advice, message: format!("{:#}", anyhow::Error::new(error)) }
+        Self {
+            exit,
+            code,
+            decision_id,
+            advice,
+            message: format!("{:#}", anyhow::Error::new(error)),
+        }
     }
 }

@@ -24,7 +24,9 @@ pub(crate) fn token() -> Result<String, Failure> {
     let token = text.strip_suffix('\n').unwrap_or(&text);
     let token = token.strip_suffix('\r').unwrap_or(token);
     if token.is_empty() {
-        return Err(Failure::usage("standard input is empty: a token is expected there"));
+        return Err(Failure::usage(
+            "standard input is empty: a token is expected there",
+        ));
     }
     Ok(token.to_owned())
 }

@@ -29,7 +29,11 @@ fn main() -> std::process::ExitCode {
 }
 
 fn run(args: Args) -> Result<Exit, Failure> {
-    let common = command::Common { issuer: args.issuer, ca_file: args.ca_file, output: args.output };
+    let common = command::Common {
+        issuer: args.issuer,
+        ca_file: args.ca_file,
+        output: args.output,
+    };
     match args.command {
         Command::Cert(args) => block_on(command::cert::run(common, args)),
         Command::Completions { shell } => command::completions::run(shell),
@@ -42,7 +46,7 @@ fn run(args: Args) -> Result<Exit, Failure> {
         Command::Man { dir } => command::completions::man(&dir),
         Command::Revoke(args) => block_on(command::revoke::run(common, args)),
         #[cfg(feature = "server")]
-        Command::Serve(args) => command::serve::run(args),
+        Command::Serve(args) => block_on(command::serve::run(args)),
         Command::Task { command } => block_on(command::task::run(common, command)),
         Command::Token(args) => block_on(command::token::run(common, args)),
         Command::Verify(args) => command::verify::run(&common, &args),
@@ -50,9 +54,11 @@ fn run(args: Args) -> Result<Exit, Failure> {
     }
 }
 
-fn block_on(
-    task: impl Future<Output = Result<Exit, Failure>>,
-) -> Result<Exit, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(|error| Failure::internal("the runtime cannot be started", error))?.block_on(task)
+fn block_on(task: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    runtime
+        .map_err(|error| Failure::internal("the runtime cannot be started", error))?
+        .block_on(task)
 }

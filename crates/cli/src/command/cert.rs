@@ -96,7 +96,10 @@ fn write(path: &Path, mode: u32, text: &str) -> Result<(), Failure> {
         .create_new(true)
         .mode(mode)
         .open(&beside)
-        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+        .and_then(|mut file| {
+            file.write_all(text.as_bytes())
+                .and_then(|()| file.sync_all())
+        })
         .and_then(|()| std::fs::rename(&beside, path));
     written.map_err(|error| {
         // What is left of it holds a key.

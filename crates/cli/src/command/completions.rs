@@ -8,7 +8,12 @@ use crate::args::Args;
 use crate::exit::{Exit, Failure};
 
 pub(crate) fn run(shell: clap_complete::Shell) -> Result<Exit, Failure> {
-    clap_complete::generate(shell, &mut Args::command(), "dayfly", &mut std::io::stdout());
+    clap_complete::generate(
+        shell,
+        &mut Args::command(),
+        "dayfly",
+        &mut std::io::stdout(),
+    );
     Ok(Exit::Done)
 }
 

@@ -50,10 +50,20 @@ struct What {
 impl What {
     fn named(self) -> Result<(HoldKind, String), Failure> {
         match self {
-            Self { workload: Some(name), .. } => Ok((HoldKind::Workload, workload(&name)?.to_string())),
-            Self { owner: Some(owner), .. } => Ok((HoldKind::Owner, owner)),
-            Self { rule: Some(rule), .. } => Ok((HoldKind::Rule, rule)),
-            Self { source: Some(source), .. } => Ok((HoldKind::Source, source)),
+            Self {
+                workload: Some(name),
+                ..
+            } => Ok((HoldKind::Workload, workload(&name)?.to_string())),
+            Self {
+                owner: Some(owner), ..
+            } => Ok((HoldKind::Owner, owner)),
+            Self {
+                rule: Some(rule), ..
+            } => Ok((HoldKind::Rule, rule)),
+            Self {
+                source: Some(source),
+                ..
+            } => Ok((HoldKind::Source, source)),
             Self { .. } => Err(Failure::usage("nothing to hold is named")),
         }
     }
@@ -95,7 +105,9 @@ async fn list(common: &Common, operator: OperatorArgs) -> Result<Exit, Failure> 
                     hold.value,
                     hold.since,
                     hold.by.as_deref().unwrap_or("-"),
-                    hold.reason.as_deref().map_or_else(String::new, |reason| format!(": {reason}"))
+                    hold.reason
+                        .as_deref()
+                        .map_or_else(String::new, |reason| format!(": {reason}"))
                 )
             })
             .collect();

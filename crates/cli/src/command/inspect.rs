@@ -29,5 +29,8 @@ pub(crate) fn run(common: &Common) -> Result<Exit, Failure> {
 }
 
 fn lines(object: &Map<String, Value>) -> String {
-    object.iter().map(|(name, value)| format!("  {name:<12} {value}\n")).collect()
+    object
+        .iter()
+        .map(|(name, value)| format!("  {name:<12} {value}\n"))
+        .collect()
 }

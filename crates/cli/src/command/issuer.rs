@@ -15,13 +15,28 @@ use crate::input;
 pub(crate) struct EvidenceArgs {
     /// `auto`, `github`, `gitlab` (the variable `DAYFLY_ID_TOKEN`), `gitlab:NAME`, `kubernetes`,
     /// `kubernetes:FILE`, `file:FILE` (an OIDC token), or `spiffe` with `--cert` and `--key`.
-    #[arg(long, default_value = "auto", env = "DAYFLY_FROM", value_name = "SOURCE")]
+    #[arg(
+        long,
+        default_value = "auto",
+        env = "DAYFLY_FROM",
+        value_name = "SOURCE"
+    )]
     from: String,
     /// The chain of an X.509-SVID, PEM, leaf first.
-    #[arg(long, value_name = "FILE", requires = "key", env = "DAYFLY_SVID_CERT_FILE")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "key",
+        env = "DAYFLY_SVID_CERT_FILE"
+    )]
     cert: Option<PathBuf>,
     /// The private key of the SVID, PEM.
-    #[arg(long, value_name = "FILE", requires = "cert", env = "DAYFLY_SVID_KEY_FILE")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "cert",
+        env = "DAYFLY_SVID_KEY_FILE"
+    )]
     key: Option<PathBuf>,
 }
 
@@ -31,7 +46,8 @@ pub(crate) struct OperatorArgs {
     /// The admin socket of an issuer on this machine.
     #[arg(long, value_name = "PATH", env = "DAYFLY_SOCKET")]
     socket: Option<PathBuf>,
-    /// A token for the issuer itself, alone in a file. Default: get one, by the evidence below.
+    /// A token for the issuer itself (or, to end a task, one of that task), alone in a file; `-` is
+    /// standard input. Default: get one, by the evidence below.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     #[command(flatten)]
@@ -40,7 +56,9 @@ pub(crate) struct OperatorArgs {
 
 impl EvidenceArgs {
     fn source(self) -> Result<Source, Failure> {
-        if let (Some(cert), Some(key), "auto" | "spiffe") = (&self.cert, &self.key, self.from.as_str()) {
+        if let (Some(cert), Some(key), "auto" | "spiffe") =
+            (&self.cert, &self.key, self.from.as_str())
+        {
             return Ok(Source::svid(cert, key));
         }
         let (kind, place) = match self.from.split_once(':') {
@@ -54,8 +72,10 @@ impl EvidenceArgs {
             ("gitlab", name) => Ok(Source::gitlab(name.unwrap_or("DAYFLY_ID_TOKEN"))),
             ("kubernetes", path) => Ok(Source::kubernetes(path.map(PathBuf::from))),
             ("spiffe", None) => Err(Failure::usage("`--from spiffe` needs `--cert` and `--key`")),
-            _ => Err(Failure::usage(format!("`--from {}` is no source of evidence", self.from))
-                .advise("one of auto, spiffe, github, gitlab, kubernetes, file:FILE")),
+            _ => Err(
+                Failure::usage(format!("`--from {}` is no source of evidence", self.from))
+                    .advise("one of auto, spiffe, github, gitlab, kubernetes, file:FILE"),
+            ),
         }
     }
 
@@ -68,7 +88,10 @@ impl EvidenceArgs {
     pub(crate) fn holder(self, common: &Common) -> Result<Client, Failure> {
         let mut builder = builder(common)?;
         if let (Some(cert), Some(key)) = (&self.cert, &self.key) {
-            builder = builder.identity(Identity::new(input::text_file(cert)?, input::text_file(key)?));
+            builder = builder.identity(Identity::new(
+                input::text_file(cert)?,
+                input::text_file(key)?,
+            ));
         }
         Ok(builder.build()?)
     }
@@ -86,7 +109,11 @@ impl OperatorArgs {
             return Ok(Admin::over_socket(path)?);
         }
         if let Some(path) = &self.token_file {
-            let token = Secret::new(input::text_file(path)?.trim());
+            let token = match path.to_str() {
+                Some("-") => input::token()?,
+                _ => input::text_file(path)?.trim().to_owned(),
+            };
+            let token = Secret::new(token);
             return Ok(self.evidence.holder(common)?.admin_with_token(token));
         }
         Ok(self.evidence.client(common)?.admin())

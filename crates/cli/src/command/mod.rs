@@ -36,6 +36,8 @@ pub(crate) struct Common {
 /// The present, by this machine's clock.
 #[expect(clippy::disallowed_methods, reason = "the command line is the rim")]
 pub(crate) fn now() -> UnixTime {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     UnixTime::from_secs(since.as_secs())
 }

@@ -59,19 +59,34 @@ pub(crate) async fn run(common: Common, args: RevokeArgs) -> Result<Exit, Failur
         What { token: true, .. } => {
             let token = Secret::new(input::token()?);
             args.operator.holder(&common)?.revoke(&token).await?;
-            output::result(common.output, &json!({ "revoked": true }), || "revoked".to_owned());
+            output::result(common.output, &json!({ "revoked": true }), || {
+                "revoked".to_owned()
+            });
             return Ok(Exit::Done);
         }
-        What { task: Some(task), .. } => {
-            let state = args.operator.admin(&common)?.revoke_task(&task, reason).await?;
+        What {
+            task: Some(task), ..
+        } => {
+            let state = args
+                .operator
+                .admin(&common)?
+                .revoke_task(&task, reason)
+                .await?;
             let value = json!({ "task": state.task, "state": state.state });
             output::result(common.output, &value, || format!("task {task} is revoked"));
             return Ok(Exit::Done);
         }
         What { id: Some(id), .. } => (Kind::Credential, credential(&id)?),
-        What { workload: Some(name), .. } => (Kind::Workload, workload(&name)?.to_string()),
-        What { owner: Some(owner), .. } => (Kind::Owner, owner),
-        What { rule: Some(rule), .. } => (Kind::Rule, rule),
+        What {
+            workload: Some(name),
+            ..
+        } => (Kind::Workload, workload(&name)?.to_string()),
+        What {
+            owner: Some(owner), ..
+        } => (Kind::Owner, owner),
+        What {
+            rule: Some(rule), ..
+        } => (Kind::Rule, rule),
         What { key: Some(kid), .. } => (Kind::Key, kid),
         What { .. } => return Err(Failure::usage("nothing to revoke is named")),
     };
@@ -82,7 +97,11 @@ pub(crate) async fn run(common: Common, args: RevokeArgs) -> Result<Exit, Failur
         admin.revoke(kind, &value, reason).await?
     };
     output::result(common.output, &json!(outcome), || {
-        let held = if outcome.held { ", and nothing is issued for it until the hold is lifted" } else { "" };
+        let held = if outcome.held {
+            ", and nothing is issued for it until the hold is lifted"
+        } else {
+            ""
+        };
         format!("{} {} is revoked{held}", outcome.kind, outcome.value)
     });
     Ok(Exit::Done)

@@ -59,14 +59,20 @@ pub(crate) async fn run(common: Common, command: TaskCommand) -> Result<Exit, Fa
         }
         TaskCommand::Complete(args) => {
             let admin = args.operator.admin(&common)?;
-            admin.complete_task(&args.task, args.reason.as_deref()).await?
+            admin
+                .complete_task(&args.task, args.reason.as_deref())
+                .await?
         }
         TaskCommand::Revoke(args) => {
             let admin = args.operator.admin(&common)?;
-            admin.revoke_task(&args.task, args.reason.as_deref()).await?
+            admin
+                .revoke_task(&args.task, args.reason.as_deref())
+                .await?
         }
     };
     let value = json!({ "task": state.task, "state": state.state });
-    output::result(common.output, &value, || format!("task {} is {}", state.task, state.state));
+    output::result(common.output, &value, || {
+        format!("task {} is {}", state.task, state.state)
+    });
     Ok(Exit::Done)
 }

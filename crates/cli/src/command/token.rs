@@ -42,7 +42,11 @@ pub(crate) struct TokenArgs {
 }
 
 pub(crate) async fn run(common: Common, args: TokenArgs) -> Result<Exit, Failure> {
-    let token = if args.exchange { exchange(&common, args).await? } else { fresh(&common, args).await? };
+    let token = if args.exchange {
+        exchange(&common, args).await?
+    } else {
+        fresh(&common, args).await?
+    };
     let value = json!({
         "access_token": token.secret().expose(),
         "token_type": token.token_type(),
@@ -57,7 +61,11 @@ pub(crate) async fn run(common: Common, args: TokenArgs) -> Result<Exit, Failure
 
 async fn fresh(common: &Common, args: TokenArgs) -> Result<Token, Failure> {
     let mut request = TokenRequest::new(args.audience);
-    for scope in args.scope.iter().flat_map(|scopes| scopes.split_whitespace()) {
+    for scope in args
+        .scope
+        .iter()
+        .flat_map(|scopes| scopes.split_whitespace())
+    {
         request = request.scope(scope);
     }
     if let Some(task) = args.task {
@@ -77,11 +85,17 @@ async fn fresh(common: &Common, args: TokenArgs) -> Result<Token, Failure> {
 
 async fn exchange(common: &Common, args: TokenArgs) -> Result<Token, Failure> {
     if args.task.is_some() || args.rule.is_some() {
-        return Err(Failure::usage("an exchange keeps the task and the rule of its parent"));
+        return Err(Failure::usage(
+            "an exchange keeps the task and the rule of its parent",
+        ));
     }
     let parent = Secret::new(input::token()?);
     let mut request = ExchangeRequest::new().audience(args.audience);
-    for scope in args.scope.iter().flat_map(|scopes| scopes.split_whitespace()) {
+    for scope in args
+        .scope
+        .iter()
+        .flat_map(|scopes| scopes.split_whitespace())
+    {
         request = request.scope(scope);
     }
     if let Some(purpose) = args.purpose {
@@ -90,5 +104,9 @@ async fn exchange(common: &Common, args: TokenArgs) -> Result<Token, Failure> {
     if let Some(secs) = args.ttl {
         request = request.requested_ttl(Duration::from_secs(secs));
     }
-    Ok(args.evidence.holder(common)?.exchange(&parent, &request).await?)
+    Ok(args
+        .evidence
+        .holder(common)?
+        .exchange(&parent, &request)
+        .await?)
 }

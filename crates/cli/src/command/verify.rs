@@ -51,9 +51,15 @@ pub(crate) struct VerifyArgs {
 pub(crate) fn run(common: &Common, args: &VerifyArgs) -> Result<Exit, Failure> {
     let now = args.now.map_or_else(super::now, UnixTime::from_secs);
     let verifier = verifier(common, args, now)?;
-    let peer = args.client_cert.as_deref().map(peer_certificate).transpose()?;
+    let peer = args
+        .client_cert
+        .as_deref()
+        .map(peer_certificate)
+        .transpose()?;
     let token = input::token()?;
-    let presented = Presented { peer: peer.as_ref() };
+    let presented = Presented {
+        peer: peer.as_ref(),
+    };
     match verifier.verify(UnverifiedToken::new(&token), &presented, now) {
         Ok(verified) => {
             let value = accepted(&verified);
@@ -63,7 +69,11 @@ pub(crate) fn run(common: &Common, args: &VerifyArgs) -> Result<Exit, Failure> {
         Err(rejection) => {
             let value = rejected(&rejection);
             output::result(common.output, &value, || {
-                format!("rejected: {} ({})", rejection.code().as_str(), reason(&rejection))
+                format!(
+                    "rejected: {} ({})",
+                    rejection.code().as_str(),
+                    reason(&rejection)
+                )
             });
             Ok(Exit::Refused)
         }
@@ -71,15 +81,18 @@ pub(crate) fn run(common: &Common, args: &VerifyArgs) -> Result<Exit, Failure> {
 }
 
 fn verifier(common: &Common, args: &VerifyArgs, now: UnixTime) -> Result<Verifier, Failure> {
-    let issuer = common
-        .issuer
-        .clone()
-        .ok_or_else(|| Failure::usage("`--issuer` says whose tokens are accepted; it is missing"))?;
+    let issuer = common.issuer.clone().ok_or_else(|| {
+        Failure::usage("`--issuer` says whose tokens are accepted; it is missing")
+    })?;
     let knows = args.bundle.is_some() || args.feed.is_some();
     let verifier = Verifier::builder(issuer.clone())
         .audience(&args.audience)
         .leeway_secs(args.leeway)
-        .revocation(if knows { RevocationSource::Bundle } else { RevocationSource::None })
+        .revocation(if knows {
+            RevocationSource::Bundle
+        } else {
+            RevocationSource::None
+        })
         .build()
         .map_err(Failure::usage)?;
     if let Some(path) = &args.bundle {
@@ -95,7 +108,10 @@ fn verifier(common: &Common, args: &VerifyArgs, now: UnixTime) -> Result<Verifie
         let statement = feed::open_statement(text.trim(), &key_set(trust)?, &issuer, now)
             .map_err(|error| Failure::file(feed, error))?;
         if !statement.snapshot {
-            return Err(Failure::file(feed, anyhow::anyhow!("it is no snapshot of the feed")));
+            return Err(Failure::file(
+                feed,
+                anyhow::anyhow!("it is no snapshot of the feed"),
+            ));
         }
         verifier.revocations().merge(&statement.entries, now);
         verifier.revocations().heard(statement.as_of);
@@ -112,8 +128,9 @@ fn peer_certificate(path: &Path) -> Result<PeerCertificate, Failure> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     let chain = chain.map_err(|error| Failure::file(path, anyhow::anyhow!("{error}")))?;
     let chain: Vec<Vec<u8>> = chain.iter().map(|der| der.to_vec()).collect();
-    let spiffe_id =
-        chain.first().and_then(|leaf| dayfly_verifier::svid::identity_of(leaf).ok());
+    let spiffe_id = chain
+        .first()
+        .and_then(|leaf| dayfly_verifier::svid::identity_of(leaf).ok());
     PeerCertificate::new(chain, spiffe_id)
         .ok_or_else(|| Failure::file(path, anyhow::anyhow!("it holds no certificate")))
 }
@@ -122,7 +139,7 @@ fn accepted(verified: &Verified) -> Value {
     let (revocation, age) = match verified.freshness() {
         Freshness::Fresh => ("fresh", None),
         Freshness::Stale { age_secs } => ("stale", Some(age_secs)),
-        Freshness::Unknown => ("unknown", None),
+        _ => ("unknown", None),
     };
     json!({
         "verdict": "accepted",
@@ -134,7 +151,10 @@ fn accepted(verified: &Verified) -> Value {
 }
 
 fn accepted_lines(value: &Value) -> String {
-    let mut text = format!("accepted; revocation: {}", value["revocation"].as_str().unwrap_or("?"));
+    let mut text = format!(
+        "accepted; revocation: {}",
+        value["revocation"].as_str().unwrap_or("?")
+    );
     for (name, claim) in value["claims"].as_object().into_iter().flatten() {
         text.push_str(&format!("\n  {name:<12} {claim}"));
     }

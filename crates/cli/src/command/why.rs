@@ -19,8 +19,14 @@ pub(crate) struct WhyArgs {
 }
 
 pub(crate) async fn run(common: Common, args: WhyArgs) -> Result<Exit, Failure> {
-    let line = args.operator.admin(&common)?.decision(&args.decision).await?;
-    output::result(common.output, &Value::Object(line.clone()), || explain(&line));
+    let line = args
+        .operator
+        .admin(&common)?
+        .decision(&args.decision)
+        .await?;
+    output::result(common.output, &Value::Object(line.clone()), || {
+        explain(&line)
+    });
     Ok(Exit::Done)
 }
 
