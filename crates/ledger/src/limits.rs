@@ -13,6 +13,10 @@ pub const AUDIT_KEPT_SECS: u64 = 24 * 3600;
 /// The longest audit line. A line is 1 to 2 KiB; one of 64 KiB is a mistake.
 pub const MAX_AUDIT_LINE_BYTES: usize = 64 * 1024;
 
+/// Denials that are being written at the same time. Anyone can cause denials, so they may take
+/// only a small part of what waits for the store; the server's log has the others.
+pub(crate) const MAX_DENIALS_AT_ONCE: usize = 256;
+
 /// The most entries of one control write. The store does nothing else meanwhile: 10,000 take
 /// about 50 ms.
 pub const MAX_CONTROL_BATCH: usize = 10_000;
@@ -105,6 +109,13 @@ pub(crate) fn check_line(line: &str) -> Result<(), LedgerError> {
         });
     }
     Ok(())
+}
+
+/// The answer to one denial too many.
+pub(crate) fn too_many_denials<E>(_: E) -> LedgerError {
+    LedgerError::Unavailable {
+        reason: format!("{MAX_DENIALS_AT_ONCE} denials are being written already"),
+    }
 }
 
 pub(crate) fn check_entries(entries: &[ControlWrite]) -> Result<(), LedgerError> {

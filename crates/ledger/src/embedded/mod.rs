@@ -28,7 +28,7 @@ use self::files::{Files, SECRET_BYTES};
 use self::steps::Recording;
 use self::writer::Writer;
 use crate::error::OpenError;
-use crate::limits::{self, AuditCaps, MAX_FOLLOW_WAIT_SECS};
+use crate::limits::{self, AuditCaps, MAX_DENIALS_AT_ONCE, MAX_FOLLOW_WAIT_SECS};
 use crate::position;
 
 /// The longest read. What is not in memory comes from the disk, so this is generous.
@@ -42,6 +42,9 @@ const MAX_READS: usize = 64;
 /// A call that succeeded has reached the disk: writes that come together share one synced
 /// transaction. Nothing else is needed, and nothing is lost by a crash or a power cut, as far as
 /// the disk keeps its word. Clones share one store.
+///
+/// The whole file is checked when it is opened (a second per gigabyte), so that damage is found
+/// before anything is decided on it. It keeps the size of its fullest hour.
 #[derive(Clone)]
 pub struct EmbeddedLedger(Arc<Inner>);
 
@@ -52,6 +55,7 @@ struct Inner {
     epoch: String,
     seq: watch::Receiver<u64>,
     reads: Arc<Semaphore>,
+    denials: Semaphore,
     secret: Zeroizing<[u8; SECRET_BYTES]>,
 }
 
@@ -109,6 +113,7 @@ impl EmbeddedLedger {
             epoch: opened.epoch,
             seq,
             reads: Arc::new(Semaphore::new(MAX_READS)),
+            denials: Semaphore::new(MAX_DENIALS_AT_ONCE),
             secret,
         })))
     }
@@ -236,6 +241,11 @@ impl Ledger for EmbeddedLedger {
     fn note_denial<'a>(&'a self, id: DecisionId, line: &'a str) -> LedgerFuture<'a, ()> {
         Box::pin(async move {
             limits::check_line(line)?;
+            let _place = self
+                .0
+                .denials
+                .try_acquire()
+                .map_err(limits::too_many_denials)?;
             let line = line.to_owned();
             self.0
                 .writer

@@ -1,6 +1,6 @@
 //! Forgetting, in bounded steps beside the writing.
 
-use redb::ReadableTable;
+use redb::{ReadableTable, ReadableTableMetadata};
 
 use super::tables::Tables;
 use super::writer::Batch;
@@ -32,26 +32,26 @@ pub(super) fn some(batch: &mut Batch<'_>, now_ms: u64, steps: usize) -> Result<u
     let caps = batch.caps;
     let oldest_ms = now_ms.saturating_sub(AUDIT_KEPT_SECS * 1000);
     let tables = &mut batch.tables;
-    let mut lines = Vec::new();
-    for (order, cap) in [
+    let mut gone = Vec::new();
+    for (lines, cap) in [
         (&mut tables.permits, caps.permits),
         (&mut tables.denials, caps.denials),
     ] {
         for _ in 0..budget {
-            let over = redb::ReadableTableMetadata::len(&*order)? > cap;
-            match order.first()? {
+            let over = lines.len()? > cap;
+            match lines.first()? {
                 Some((_, line)) if over || line.value().1 < oldest_ms => {}
                 _ => break,
             }
-            if let Some((_, line)) = order.pop_first()? {
-                lines.push(*line.value().0);
+            if let Some((_, line)) = lines.pop_first()? {
+                gone.push(*line.value().0);
             }
         }
     }
-    for decision in &lines {
-        tables.lines.remove(decision)?;
+    for decision in &gone {
+        tables.decisions.remove(decision)?;
     }
-    Ok(things + lines.len())
+    Ok(things + gone.len())
 }
 
 fn expired(batch: &mut Batch<'_>, now_ms: u64, budget: usize) -> Result<usize, redb::Error> {
@@ -76,7 +76,7 @@ fn expired(batch: &mut Batch<'_>, now_ms: u64, budget: usize) -> Result<usize, r
 
 fn forget(tables: &mut Tables<'_>, thing: &[u8], now_ms: u64) -> Result<(), redb::Error> {
     match thing.split_first() {
-        Some((&ISSUANCE, id)) => forget_issuance(tables, id),
+        Some((&ISSUANCE, number)) => forget_issuance(tables, number),
         Some((&MARK, digest)) => {
             if let Ok(digest) = <&[u8; 32]>::try_from(digest) {
                 tables.marks.remove(digest)?;
@@ -94,23 +94,22 @@ fn forget(tables: &mut Tables<'_>, thing: &[u8], now_ms: u64) -> Result<(), redb
     }
 }
 
-fn forget_issuance(tables: &mut Tables<'_>, id: &[u8]) -> Result<(), redb::Error> {
-    let Ok(id) = <&[u8; 16]>::try_from(id) else {
+fn forget_issuance(tables: &mut Tables<'_>, number: &[u8]) -> Result<(), redb::Error> {
+    let Ok(number) = <[u8; 8]>::try_from(number) else {
         return Ok(());
     };
-    let Some(bytes) = tables.issuances.remove(id)? else {
+    let Some(bytes) = tables.issuances.remove(u64::from_be_bytes(number))? else {
         return Ok(());
     };
-    // A record that cannot be read has no place in the index that could be found.
-    let place = Packed::read(bytes.value()).and_then(|packed| {
+    // A record that cannot be read has no place in an index that could be found.
+    let places = Packed::read(bytes.value()).and_then(|packed| {
         let issuance = packed.issuance()?;
-        Ok((
-            issuance.workload.to_string(),
-            packed.live_member(issuance.id),
-        ))
+        let member = packed.live_member(issuance.id);
+        Ok((issuance.id, issuance.workload.to_string(), member))
     });
     drop(bytes);
-    if let Ok((workload, member)) = place {
+    if let Ok((id, workload, member)) = places {
+        tables.credentials.remove(id.as_bytes())?;
         tables.live.remove((workload.as_str(), member.as_slice()))?;
     }
     Ok(())

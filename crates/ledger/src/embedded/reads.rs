@@ -5,7 +5,8 @@ use dayfly_token::{CredentialId, DecisionId, UnixTime, WorkloadId};
 use redb::{ReadTransaction, ReadableTable};
 
 use super::tables::{
-    GENERATION_KEY, ISSUANCES, LINES, LIVE, LOG, NUMBERS, SEQ_KEY, SINCE_KEY, SLOTS,
+    CREDENTIALS, DECISIONS, DENIALS, GENERATION_KEY, ISSUANCES, LIVE, LOG, NUMBERS, PERMITS,
+    SEQ_KEY, SINCE_KEY, SLOTS,
 };
 use super::writer::storage_error;
 use crate::limits::{self, MAX_FOLLOW_BATCH, MAX_LIVE_READ};
@@ -24,8 +25,12 @@ pub(super) fn issuance(
     id: CredentialId,
     now: UnixTime,
 ) -> Result<Option<Issuance>, LedgerError> {
-    let table = transaction.open_table(ISSUANCES).map_err(failed)?;
-    let Some(bytes) = table.get(id.as_bytes()).map_err(failed)? else {
+    let credentials = transaction.open_table(CREDENTIALS).map_err(failed)?;
+    let Some(number) = credentials.get(id.as_bytes()).map_err(failed)? else {
+        return Ok(None);
+    };
+    let issuances = transaction.open_table(ISSUANCES).map_err(failed)?;
+    let Some(bytes) = issuances.get(number.value()).map_err(failed)? else {
         return Ok(None);
     };
     let issuance = Packed::read(bytes.value())?.issuance()?;
@@ -66,9 +71,16 @@ pub(super) fn decision(
     transaction: &ReadTransaction,
     id: DecisionId,
 ) -> Result<Option<String>, LedgerError> {
-    let table = transaction.open_table(LINES).map_err(failed)?;
-    let line = table.get(id.as_bytes()).map_err(failed)?;
-    Ok(line.map(|line| line.value().to_owned()))
+    let decisions = transaction.open_table(DECISIONS).map_err(failed)?;
+    let Some(place) = decisions.get(id.as_bytes()).map_err(failed)? else {
+        return Ok(None);
+    };
+    let (permit, number) = place.value();
+    let lines = transaction
+        .open_table(if permit { PERMITS } else { DENIALS })
+        .map_err(failed)?;
+    let line = lines.get(number).map_err(failed)?;
+    Ok(line.map(|line| line.value().2.to_owned()))
 }
 
 pub(super) fn control(transaction: &ReadTransaction, now: UnixTime) -> Result<Loaded, LedgerError> {

@@ -6,6 +6,7 @@ use redb::{ReadableTable, ReadableTableMetadata, Table};
 
 use super::purge::{ISSUANCE, LIMIT, MARK, SLOT, thing};
 use super::rate::{Verdict, one_more};
+use super::tables::Tables;
 use super::writer::Batch;
 use crate::limits::{self, CONTROL_LOG_CAP, MAX_CONTROL_SLOTS, MAX_SKEW_MS};
 use crate::packed::{self, Packed, VOID};
@@ -57,9 +58,9 @@ impl Recording {
         if let Err(skew) = self.check_clock(batch) {
             return Ok(Err(skew));
         }
-        if let Some(held) = batch.tables.issuances.get(self.id.as_bytes())? {
+        if let Some((_, held)) = held(&batch.tables, self.id)? {
             // The same attempt again gets the first answer; a void record is no answer.
-            return Ok(match Packed::read(held.value()) {
+            return Ok(match Packed::read(&held) {
                 Ok(record) if record.stands_for(&self.attempt) => Ok(()),
                 Ok(_) => Err(taken()),
                 Err(error) => Err(error),
@@ -142,12 +143,13 @@ impl Recording {
                     .insert((arrival_ms / 1000 + 1, key.as_slice()), ())?;
             }
         }
-        let id = self.id.as_bytes();
-        tables.issuances.insert(id, self.packed.as_slice())?;
+        let number = next(&tables.issuances)?;
+        tables.issuances.insert(number, self.packed.as_slice())?;
+        tables.credentials.insert(self.id.as_bytes(), number)?;
         tables.expiry.insert(
             (
                 limits::record_kept_until(self.expires_at),
-                thing(ISSUANCE, id).as_slice(),
+                thing(ISSUANCE, &number.to_be_bytes()).as_slice(),
             ),
             (),
         )?;
@@ -158,55 +160,59 @@ impl Recording {
             ),
             limits::lives_until(self.expires_at),
         )?;
-        note(
-            &mut tables.lines,
-            &mut tables.permits,
-            self.decision,
-            &self.audit,
-            batch.now_ms,
-        )?;
+        note(tables, true, self.decision, &self.audit, batch.now_ms)?;
         batch.head.latest_ms = batch.head.latest_ms.max(self.unix_ms);
         Ok(())
     }
 }
 
+/// The number that comes after the last of a table.
+fn next<V: redb::Value>(table: &Table<'_, u64, V>) -> Result<u64, redb::Error> {
+    Ok(table.last()?.map_or(0, |(last, _)| last.value() + 1))
+}
+
+/// The record of a credential, and its number.
+fn held(tables: &Tables<'_>, id: CredentialId) -> Result<Option<(u64, Vec<u8>)>, redb::Error> {
+    let Some(number) = tables.credentials.get(id.as_bytes())? else {
+        return Ok(None);
+    };
+    let number = number.value();
+    let bytes = tables.issuances.get(number)?;
+    Ok(bytes.map(|bytes| (number, bytes.value().to_vec())))
+}
+
 /// Keeps an audit line under its decision, once.
 fn note(
-    lines: &mut Table<'_, &'static [u8; 16], &'static str>,
-    order: &mut Table<'_, u64, (&'static [u8; 16], u64)>,
+    tables: &mut Tables<'_>,
+    permit: bool,
     decision: DecisionId,
     line: &str,
     now_ms: u64,
 ) -> Result<(), redb::Error> {
     let decision = decision.as_bytes();
-    if lines.get(decision)?.is_some() {
+    if tables.decisions.get(decision)?.is_some() {
         return Ok(());
     }
-    let next = order.last()?.map_or(0, |(last, _)| last.value() + 1);
-    lines.insert(decision, line)?;
-    order.insert(next, (decision, now_ms))?;
+    let lines = if permit {
+        &mut tables.permits
+    } else {
+        &mut tables.denials
+    };
+    let number = next(lines)?;
+    lines.insert(number, (decision, now_ms, line))?;
+    tables.decisions.insert(decision, (permit, number))?;
     Ok(())
 }
 
 pub(super) fn note_denial(batch: &mut Batch<'_>, decision: DecisionId, line: &str) -> Outcome<()> {
-    let tables = &mut batch.tables;
-    note(
-        &mut tables.lines,
-        &mut tables.denials,
-        decision,
-        line,
-        batch.now_ms,
-    )
-    .map(Ok)
+    note(&mut batch.tables, false, decision, line, batch.now_ms).map(Ok)
 }
 
 pub(super) fn void(batch: &mut Batch<'_>, id: CredentialId) -> Outcome<()> {
     let tables = &mut batch.tables;
-    let Some(held) = tables.issuances.get(id.as_bytes())? else {
+    let Some((number, mut bytes)) = held(tables, id)? else {
         return Ok(Ok(()));
     };
-    let mut bytes = held.value().to_vec();
-    drop(held);
     let (workload, member) = {
         let read = Packed::read(&bytes)
             .and_then(|packed| Ok((packed.issuance()?.workload, packed.live_member(id))));
@@ -218,7 +224,7 @@ pub(super) fn void(batch: &mut Batch<'_>, id: CredentialId) -> Outcome<()> {
     if let Some(state) = bytes.first_mut() {
         *state = VOID;
     }
-    tables.issuances.insert(id.as_bytes(), bytes.as_slice())?;
+    tables.issuances.insert(number, bytes.as_slice())?;
     tables.live.remove((workload.as_str(), member.as_slice()))?;
     Ok(Ok(()))
 }

@@ -11,20 +11,23 @@ type Id = &'static [u8; 16];
 pub(super) const NUMBERS: TableDefinition<&str, u64> = TableDefinition::new("numbers");
 /// The epoch.
 pub(super) const TEXTS: TableDefinition<&str, &str> = TableDefinition::new("texts");
-/// Credential to packed issuance.
-pub(super) const ISSUANCES: TableDefinition<Id, &[u8]> = TableDefinition::new("issuances");
+/// Number to packed issuance, in the order of recording: what is large is only ever appended, since
+/// a value at a random place costs a page of its own.
+pub(super) const ISSUANCES: TableDefinition<u64, &[u8]> = TableDefinition::new("issuances");
+/// Credential to the number of its issuance.
+pub(super) const CREDENTIALS: TableDefinition<Id, u64> = TableDefinition::new("credentials");
 /// Evidence to the second until which its mark counts.
 pub(super) const MARKS: TableDefinition<&[u8; 32], u64> = TableDefinition::new("marks");
 /// Rate to when the next would arrive at the steady rate, in milliseconds.
 pub(super) const LIMITS: TableDefinition<&str, u64> = TableDefinition::new("limits");
 /// Workload, instant and id of a credential to the second at which it ends.
 pub(super) const LIVE: TableDefinition<(&str, &[u8]), u64> = TableDefinition::new("live");
-/// Decision to audit line.
-pub(super) const LINES: TableDefinition<Id, &str> = TableDefinition::new("lines");
-/// The order in which permits were written: number to decision and instant in milliseconds.
-pub(super) const PERMITS: TableDefinition<u64, (Id, u64)> = TableDefinition::new("permits");
+/// Number to decision, instant in milliseconds and audit line, in the order of writing.
+pub(super) const PERMITS: TableDefinition<u64, (Id, u64, &str)> = TableDefinition::new("permits");
 /// The same of denials.
-pub(super) const DENIALS: TableDefinition<u64, (Id, u64)> = TableDefinition::new("denials");
+pub(super) const DENIALS: TableDefinition<u64, (Id, u64, &str)> = TableDefinition::new("denials");
+/// Decision to whether it is a permit, and the number of its line.
+pub(super) const DECISIONS: TableDefinition<Id, (bool, u64)> = TableDefinition::new("decisions");
 /// Second and thing that may be forgotten then.
 pub(super) const EXPIRY: TableDefinition<(u64, &[u8]), ()> = TableDefinition::new("expiry");
 /// Control slot to the second until which it counts, and its sealed entry.
@@ -51,16 +54,20 @@ pub(super) struct Head {
     pub(super) latest_ms: u64,
 }
 
+/// Audit lines of one outcome.
+pub(super) type Lines<'t> = Table<'t, u64, (Id, u64, &'static str)>;
+
 /// All tables, open for one batch.
 pub(super) struct Tables<'t> {
     numbers: Table<'t, &'static str, u64>,
-    pub(super) issuances: Table<'t, Id, &'static [u8]>,
+    pub(super) issuances: Table<'t, u64, &'static [u8]>,
+    pub(super) credentials: Table<'t, Id, u64>,
     pub(super) marks: Table<'t, &'static [u8; 32], u64>,
     pub(super) limits: Table<'t, &'static str, u64>,
     pub(super) live: Table<'t, (&'static str, &'static [u8]), u64>,
-    pub(super) lines: Table<'t, Id, &'static str>,
-    pub(super) permits: Table<'t, u64, (Id, u64)>,
-    pub(super) denials: Table<'t, u64, (Id, u64)>,
+    pub(super) permits: Lines<'t>,
+    pub(super) denials: Lines<'t>,
+    pub(super) decisions: Table<'t, Id, (bool, u64)>,
     pub(super) expiry: Table<'t, (u64, &'static [u8]), ()>,
     pub(super) slots: Table<'t, &'static str, (u64, &'static [u8])>,
     pub(super) log: Table<'t, u64, &'static [u8]>,
@@ -71,12 +78,13 @@ impl<'t> Tables<'t> {
         Ok(Self {
             numbers: transaction.open_table(NUMBERS)?,
             issuances: transaction.open_table(ISSUANCES)?,
+            credentials: transaction.open_table(CREDENTIALS)?,
             marks: transaction.open_table(MARKS)?,
             limits: transaction.open_table(LIMITS)?,
             live: transaction.open_table(LIVE)?,
-            lines: transaction.open_table(LINES)?,
             permits: transaction.open_table(PERMITS)?,
             denials: transaction.open_table(DENIALS)?,
+            decisions: transaction.open_table(DECISIONS)?,
             expiry: transaction.open_table(EXPIRY)?,
             slots: transaction.open_table(SLOTS)?,
             log: transaction.open_table(LOG)?,

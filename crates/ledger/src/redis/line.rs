@@ -199,7 +199,9 @@ impl Attempt {
                 state.link = Some(link);
             }
             Err(error) => {
-                tracing::warn!(redis = %self.0.target.place, reason = %error, "cannot reach the ledger");
+                if state.failures == 0 {
+                    tracing::warn!(redis = %self.0.target.place, reason = %error, "cannot reach the ledger");
+                }
                 state.fail(&error);
             }
         }

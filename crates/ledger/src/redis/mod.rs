@@ -27,27 +27,34 @@ use self::link::{Link, LinkError};
 use self::script::{SCRIPTS, strange};
 use self::trust::{Store, Trust, changed};
 use crate::error::OpenError;
-use crate::limits::{self, AUDIT_KEPT_SECS, AuditCaps, MAX_LIVE_READ, MAX_SKEW_MS};
+use crate::limits::{
+    self, AUDIT_KEPT_SECS, AuditCaps, MAX_DENIALS_AT_ONCE, MAX_LIVE_READ, MAX_SKEW_MS,
+};
 use crate::packed::{self, Packed};
+use tokio::sync::Semaphore;
 
 /// The ledger on a Redis that several replicas share.
 ///
 /// What a request waits for goes over one multiplexed connection and ends within
-/// [`RedisConfig::timeout`]; the control stream has a connection of its own. Nothing is sent
-/// twice: a call whose connection breaks fails, and its caller may send the same
-/// [`Commit::attempt`] once more.
+/// [`RedisConfig::timeout`]; the control stream has a connection of its own. (A second connection
+/// for commits gains nothing: Redis runs one script after another.) Nothing is sent twice: a call
+/// whose connection breaks fails, and its caller may send the same [`Commit::attempt`] once more.
 ///
 /// [`Ledger::record`] answers [`LedgerError::StoreChanged`] before the first
 /// [`Ledger::load_control`], and from the moment at which the server is another one, restarted,
 /// was flushed or went back in time, until [`Ledger::load_control`] and then
 /// [`Ledger::raise_generation`] were called (or another replica won the compare-and-set).
 /// [`Ledger::write_control`] and [`Ledger::follow_control`] do so until [`Ledger::load_control`].
+///
+/// The Redis user needs the keys `{df*` and the commands INFO, SCRIPT LOAD, EVALSHA and what the
+/// scripts call, GET, HMGET, TIME, XREAD and ZREVRANGEBYSCORE.
 pub struct RedisLedger {
     line: Line,
     target: Arc<Target>,
     /// The connection of the control stream while nobody waits on it.
     control: Mutex<Option<Link>>,
     trust: Trust,
+    denials: Semaphore,
     timeout: Duration,
     caps: AuditCaps,
 }
@@ -64,6 +71,7 @@ impl RedisLedger {
             line: Line::new(target.clone()),
             control: Mutex::new(None),
             trust: Trust::new(),
+            denials: Semaphore::new(MAX_DENIALS_AT_ONCE),
             timeout: target.timeout,
             caps: AuditCaps::default(),
             target,
@@ -285,6 +293,10 @@ impl RedisLedger {
 
     async fn append_denial(&self, id: DecisionId, line: &str) -> Result<(), LedgerError> {
         limits::check_line(line)?;
+        let _place = self
+            .denials
+            .try_acquire()
+            .map_err(limits::too_many_denials)?;
         let home = Partition::of(id.partition());
         let mut command = SCRIPTS
             .denial

@@ -11,6 +11,7 @@ crate::against_both!(
     a_denial_is_found_by_its_decision,
     lines_beyond_the_cap_go_oldest_first_and_denials_push_out_no_permit,
     a_line_that_is_too_long_is_refused,
+    a_flood_of_denials_leaves_room_for_permits,
 );
 
 async fn a_denial_is_found_by_its_decision(store: &Store) {
@@ -72,4 +73,26 @@ async fn a_line_that_is_too_long_is_refused(store: &Store) {
     assert!(ledger.note_denial(id, &draft.audit).await.is_err());
     draft.audit.pop();
     ledger.record(draft.commit()).await.unwrap();
+}
+
+async fn a_flood_of_denials_leaves_room_for_permits(store: &Store) {
+    let ledger = store.replica().await;
+    let flood: Vec<_> = (0..8_000)
+        .map(|_| {
+            let ledger = ledger.clone();
+            tokio::spawn(async move {
+                let id = DecisionId::new(0, fresh());
+                ledger.note_denial(id, "{}").await
+            })
+        })
+        .collect();
+    for _ in 0..20 {
+        ledger.record(Draft::new().commit()).await.unwrap();
+    }
+    for denial in flood {
+        match denial.await.unwrap() {
+            Ok(()) | Err(LedgerError::Unavailable { .. }) => {}
+            Err(other) => panic!("{other}"),
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! The file of the embedded store: crashes, damage, access.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Stdout, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -86,22 +86,20 @@ async fn child_that_commits_until_it_is_killed() {
     };
     let ledger = EmbeddedLedger::open(Path::new(&directory)).unwrap();
     let said = Arc::new(Mutex::new(std::io::stdout()));
-    let workers: Vec<_> = (0..8)
-        .map(|_| {
-            let (ledger, said) = (ledger.clone(), said.clone());
-            tokio::spawn(async move {
-                loop {
-                    let draft = Draft::new();
-                    ledger.record(draft.commit()).await.unwrap();
-                    let mut said = said.lock().unwrap();
-                    writeln!(said, "\nrecorded {}", draft.id()).unwrap();
-                    said.flush().unwrap();
-                }
-            })
-        })
-        .collect();
-    for worker in workers {
-        worker.await.unwrap();
+    let mut workers = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        workers.spawn(commit_for_ever(ledger.clone(), said.clone()));
+    }
+    workers.join_all().await;
+}
+
+async fn commit_for_ever(ledger: EmbeddedLedger, said: Arc<Mutex<Stdout>>) {
+    loop {
+        let draft = Draft::new();
+        ledger.record(draft.commit()).await.unwrap();
+        let mut said = said.lock().unwrap();
+        writeln!(said, "\nrecorded {}", draft.id()).unwrap();
+        said.flush().unwrap();
     }
 }
 
@@ -307,7 +305,14 @@ async fn an_idle_store_forgets_what_is_over() {
     drop(ledger);
     let database = redb::Database::open(directory.path().join("ledger.redb")).unwrap();
     let read = redb::ReadableDatabase::begin_read(&database).unwrap();
-    for table in ["issuances", "marks", "limits", "live", "expiry"] {
+    for table in [
+        "issuances",
+        "credentials",
+        "marks",
+        "limits",
+        "live",
+        "expiry",
+    ] {
         let found = redb::ReadableTableMetadata::len(
             &read
                 .open_untyped_table(redb::TableDefinition::<u64, u64>::new(table))
