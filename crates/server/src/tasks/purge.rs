@@ -1,0 +1,23 @@
+//! Forgetting what no longer matters.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use dayfly_issuer::Clock;
+
+use super::control::learn_keys;
+use crate::app::App;
+
+/// How often it is looked: keys that have lapsed leave our own verifiers within this time.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// Forgets until the task is aborted.
+pub(crate) async fn keep(app: Arc<App>) {
+    loop {
+        tokio::time::sleep(EVERY).await;
+        let now = app.clock.now().time();
+        app.control.write().unwrap_or_else(PoisonError::into_inner).purge(now);
+        app.own.revocations().purge(now);
+        learn_keys(&app);
+    }
+}
