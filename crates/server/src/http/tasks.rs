@@ -202,7 +202,7 @@ async fn ended(
     check_words("reason", &reason)?;
     let bodies = vec![task_body(&task, state)];
     call.app.write_control(&caller.by, &reason, bodies, &call.request_id).await?;
-    // What ended first stays: a completed task is not revoked by a second call.
+    // The stricter word stays: a revoked task is not completed by a second call.
     let state = call.app.view().task(&task).map_or(state, |(known, _)| known);
     Ok(TaskBody {
         task: task.to_string(),

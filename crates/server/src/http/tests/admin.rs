@@ -84,7 +84,11 @@ async fn a_task_ends_with_everything_of_it() {
     world.ci_access("deploy-1").await.assert_error(400, "invalid_grant");
     send(&world.public, complete(token)).await.assert_error(401, "unauthenticated");
     let again = world.admin("/v1/tasks/payments/deploy-1/revoke", Some(&json!({}))).await;
-    assert_eq!(again.json()["state"], "completed", "what ended first stays");
+    assert_eq!(again.json()["state"], "revoked", "the stricter word stays");
+    let again = world.admin("/v1/tasks/payments/deploy-1/complete", None).await;
+    assert_eq!(again.status, 405);
+    let again = world.admin("/v1/tasks/payments/deploy-1/complete", Some(&json!({}))).await;
+    assert_eq!(again.json()["state"], "revoked");
     let reopened = world.admin("/v1/tasks", Some(&json!({ "task": "payments/deploy-1" }))).await;
     reopened.assert_error(409, "conflict");
 }

@@ -61,6 +61,7 @@ async fn every_cell_holds() {
                 CallerKind::Holder if matches!(row.access, Access::ScopeOrOperator(_)) => {
                     Some(&operator)
                 }
+                CallerKind::Holder if matches!(row.access, Access::Scope(_)) => Some(&plain),
                 CallerKind::Holder => None,
             };
             if by_itself && kind != CallerKind::Socket {
