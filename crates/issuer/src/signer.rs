@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use dayfly_keys::{Algorithm, KeyError, SignatureError, SigningKey};
+use dayfly_keys::{Algorithm, Jwk, KeyError, SignatureError, SigningKey};
 use dayfly_token::{UnixTime, base64url, feed};
 use serde::Serialize;
 
@@ -120,6 +120,12 @@ impl Signer {
     #[must_use]
     pub fn kid(&self) -> &str {
         self.held.key.kid()
+    }
+
+    /// The public key.
+    #[must_use]
+    pub fn jwk(&self) -> &Jwk {
+        self.held.key.jwk()
     }
 
     /// What it signs.

@@ -66,6 +66,10 @@ impl ControlFollower {
     /// What the ledger says. The next step goes on from where this one could not, or reads
     /// everything again.
     pub async fn step(&mut self, now: Now, wait: Duration) -> Result<Followed, LedgerError> {
+        // Whoever issues may have seen first that the store is another one.
+        if self.view().store().is_none() {
+            self.position = None;
+        }
         let result = match self.position.clone() {
             None => self.load(now).await,
             Some(position) => self.follow(&position, now, wait).await,
@@ -76,7 +80,7 @@ impl ControlFollower {
         result
     }
 
-    fn start_again_after(&mut self, error: &LedgerError) {
+    pub(super) fn start_again_after(&mut self, error: &LedgerError) {
         match error {
             LedgerError::Gap | LedgerError::Corrupt { .. } => self.position = None,
             LedgerError::Generation { .. } | LedgerError::StoreChanged { .. } => {

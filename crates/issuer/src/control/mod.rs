@@ -14,6 +14,8 @@ mod seal;
 mod view;
 
 #[cfg(test)]
+mod follower_tests;
+#[cfg(test)]
 mod view_tests;
 
 pub use admission::{Lineage, Refusal, Target};

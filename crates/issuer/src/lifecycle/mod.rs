@@ -13,6 +13,8 @@ mod lane;
 
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -101,9 +103,11 @@ impl LifecycleConfig {
                 least,
             });
         }
+        // Two replicas' clocks differ by at most 2δ; a lease that is renewed in time is never
+        // taken for one that ended.
         let least = self
             .renew_secs
-            .saturating_add(CLOCK_DISTANCE_SECS)
+            .saturating_add(2 * CLOCK_DISTANCE_SECS)
             .saturating_add(1);
         if self.renew_secs == 0 || self.lease_secs < least {
             return Err(LifecycleError::LeaseTooShort {
@@ -135,7 +139,7 @@ pub enum LifecycleError {
         least: u64,
     },
     /// A lease ends before it is renewed.
-    #[error("a lease of {lease_secs} s is shorter than renewal + δ + 1 = {least} s")]
+    #[error("a lease of {lease_secs} s is shorter than renewal + 2δ + 1 = {least} s")]
     LeaseTooShort {
         /// The lease.
         lease_secs: u64,

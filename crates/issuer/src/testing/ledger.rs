@@ -58,6 +58,7 @@ pub struct FakeLedger(Mutex<State>);
 struct State {
     now_ms: u64,
     lives: u64,
+    history: u64,
     generation: u64,
     since: UnixTime,
     slots: BTreeMap<String, Vec<u8>>,
@@ -77,6 +78,7 @@ impl FakeLedger {
         Self(Mutex::new(State {
             now_ms,
             lives: 1,
+            history: 1,
             generation: 1,
             since: UnixTime::from_secs(now_ms / 1000),
             slots: BTreeMap::new(),
@@ -113,6 +115,7 @@ impl FakeLedger {
             .unwrap_or_else(PoisonError::into_inner);
         *state = State {
             lives: state.lives + 1,
+            history: state.history + 1,
             ..empty
         };
     }
@@ -195,7 +198,19 @@ impl FakeLedger {
 
 impl State {
     fn position(&self) -> Position {
-        Position(self.stream.len().to_string())
+        self.position_at(self.stream.len())
+    }
+
+    fn position_at(&self, entries: usize) -> Position {
+        Position(format!("{}-{entries}", self.history))
+    }
+
+    /// How many entries lie before a position of the present history.
+    fn entries_before(&self, position: &Position) -> Option<usize> {
+        let (history, entries) = position.0.split_once('-')?;
+        let entries = entries.parse().ok()?;
+        let known = history.parse() == Ok(self.history);
+        (known && (self.forgotten..=self.stream.len()).contains(&entries)).then_some(entries)
     }
 
     fn check_generation(&self, ours: u64) -> Result<(), LedgerError> {
@@ -340,15 +355,12 @@ impl Ledger for FakeLedger {
         _wait: Duration,
     ) -> LedgerFuture<'a, ControlBatch> {
         self.run(Call::FollowControl, |state| {
-            let from: usize = after.0.parse().map_err(|_| LedgerError::Gap)?;
+            let from = state.entries_before(after).ok_or(LedgerError::Gap)?;
             let new = state.stream.get(from..).ok_or(LedgerError::Gap)?;
-            if from < state.forgotten {
-                return Err(LedgerError::Gap);
-            }
             let entries = new.iter().enumerate();
             Ok(ControlBatch {
                 entries: entries
-                    .map(|(at, sealed)| (Position((from + at + 1).to_string()), sealed.clone()))
+                    .map(|(at, sealed)| (state.position_at(from + at + 1), sealed.clone()))
                     .collect(),
                 position: state.position(),
                 store_ms: state.now_ms,

@@ -96,3 +96,21 @@ pub fn key_record(replica: &str, seed: u8) -> KeyRecord {
         serve_until: UnixTime::from_secs(3600),
     }
 }
+
+/// The output of a future that does not wait, or `None` if it does.
+pub fn poll_once<F: Future>(future: F) -> Option<F::Output> {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(future).poll(&mut context) {
+        std::task::Poll::Ready(output) => Some(output),
+        std::task::Poll::Pending => None,
+    }
+}
+
+/// The output of a future that does not wait.
+///
+/// # Panics
+/// If it does.
+#[expect(clippy::expect_used, reason = "a fake for tests")]
+pub fn run<F: Future>(future: F) -> F::Output {
+    poll_once(future).expect("the future waits")
+}
