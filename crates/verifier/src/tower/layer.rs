@@ -123,8 +123,6 @@ where
 impl Shared {
     fn admit<B>(&self, request: Request<B>) -> Result<Request<B>, Challenge> {
         let (mut parts, body) = request.into_parts();
-        // Whatever a layer before put there was not verified by this one.
-        parts.extensions.remove::<Verified>();
         let verified = match Bearer::of(&parts.headers, parts.uri.query()) {
             Bearer::Token(token) => self.verify(token, parts.extensions.get())?,
             Bearer::None => return Err(Challenge::TokenMissing),
