@@ -3,27 +3,36 @@
 //! Cedar's cost is linear in the policies that it is given, so it gets a slice: the chosen grant's condition and the
 //! guardrails. A policy that fails is skipped by Cedar, a `forbid` too; here it denies.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use cedar_policy::{
-    AuthorizationError, Authorizer, Context, Entities, Entity, EntityId, EntityTypeName, EntityUid,
-    Expression, Policy, PolicyId, PolicySet, Response, RestrictedExpression, Schema,
+    AuthorizationError, Authorizer, Expression, Policy, PolicyId, PolicySet, Response, Schema,
     ValidationMode, Validator,
 };
-use dayfly_token::{ScopeSet, Slug, TaskId, TrustDomain, UnixTime};
 
+use crate::DenialReason;
 use crate::case::Refusal;
 use crate::finding::{Findings, Place, Text};
 use crate::guardrail::{self, GUARDRAIL};
-use crate::principal::{Attribute, Principal};
-use crate::registry::{Audience, Workload};
-use crate::{Binding, DenialReason};
+use crate::registry::Workload;
+
+mod question;
+
+use question::{Evidence, Question};
+pub(crate) use question::{Facts, Target};
 
 /// The schema that guardrails and conditions are checked against, in Cedar's own notation.
 pub const CEDAR_SCHEMA: &str = include_str!("policy.cedarschema");
+
+/// The schema, read once: that takes longer than all else that a small registry needs to load.
+static VALIDATOR: LazyLock<Result<Validator, String>> = LazyLock::new(|| {
+    Schema::from_str(CEDAR_SCHEMA)
+        .map(Validator::new)
+        .map_err(|error| error.to_string())
+});
 
 /// The id of the grant's policy within a slice.
 const GRANT: &str = "grant";
@@ -31,12 +40,11 @@ const GRANT: &str = "grant";
 /// The compiled guardrails.
 pub(crate) struct Engine {
     authorizer: Authorizer,
-    validator: Validator,
+    validator: &'static Validator,
     guardrails: Vec<Policy>,
     /// The guardrails with a permit for everything: the slice of a grant without a condition.
     unconditional: Arc<Slice>,
-    claims: EntityUid,
-    claim_lists: EntityUid,
+    evidence: Evidence,
 }
 
 /// What Cedar is given for one grant.
@@ -53,33 +61,6 @@ pub(crate) struct Gate {
     question: Option<Box<Question>>,
 }
 
-struct Question {
-    principal: EntityUid,
-    action: EntityUid,
-    resource: EntityUid,
-    entities: Entities,
-    slice: Arc<Slice>,
-}
-
-/// What a gate is for.
-pub(crate) enum Target<'a> {
-    Token(&'a Audience),
-    Certificate(&'a TrustDomain),
-}
-
-/// What Cedar is told about a request.
-pub(crate) struct Facts<'a> {
-    pub(crate) principal: &'a Principal,
-    pub(crate) rule: &'a Slug,
-    pub(crate) scopes: &'a ScopeSet,
-    pub(crate) dns_names: &'a [String],
-    pub(crate) lifetime_secs: u64,
-    pub(crate) binding: Binding,
-    pub(crate) task: Option<&'a TaskId>,
-    pub(crate) purpose: Option<&'a str>,
-    pub(crate) now: UnixTime,
-}
-
 impl Engine {
     /// Compiles the guardrails; whatever is wrong with them goes to `findings`. `None` only if the schema itself is
     /// broken, which is a finding too.
@@ -88,36 +69,30 @@ impl Engine {
         exists: &dyn Fn(&str, &str) -> bool,
         findings: &mut Findings,
     ) -> Option<Self> {
-        let built = Schema::from_str(CEDAR_SCHEMA)
-            .map_err(|error| error.to_string())
-            .and_then(|schema| {
-                Ok((
-                    Validator::new(schema),
-                    uid("Claims", "evidence")?,
-                    uid("ClaimLists", "evidence")?,
-                    Policy::parse(
-                        Some(PolicyId::new(GRANT)),
-                        "permit(principal, action, resource);",
-                    )
-                    .map_err(|error| error.to_string())?,
-                ))
+        let built = VALIDATOR
+            .as_ref()
+            .map_err(String::clone)
+            .and_then(|validator| {
+                let permit = "permit(principal, action, resource);";
+                let permit = Policy::parse(Some(PolicyId::new(GRANT)), permit);
+                let permit = permit.map_err(|error| error.to_string())?;
+                Ok((validator, Evidence::new()?, permit))
             });
-        let (validator, claims, claim_lists, permit) = match built {
+        let (validator, evidence, permit) = match built {
             Ok(built) => built,
             Err(error) => {
                 findings.unreadable(Path::new("policy.cedarschema"), error);
                 return None;
             }
         };
-        let guardrails = guardrail::compile(files, &validator, exists, findings);
+        let guardrails = guardrail::compile(files, validator, exists, findings);
         let unconditional = Arc::new(slice(&guardrails, permit, findings)?);
         Some(Self {
             authorizer: Authorizer::new(),
             validator,
             guardrails,
             unconditional,
-            claims,
-            claim_lists,
+            evidence,
         })
     }
 
@@ -148,7 +123,7 @@ impl Engine {
         // A gate without its slice would stand open; it never does, because each failure here is also a finding, and
         // a registry with findings is not built.
         let question = slice.and_then(|slice| {
-            question(workload, target, slice)
+            Question::new(workload, target, slice)
                 .map_err(|error| findings.unreadable(Path::new(&label), error))
                 .ok()
         });
@@ -202,17 +177,9 @@ impl Engine {
     }
 
     fn ask(&self, question: &Question, facts: &Facts<'_>) -> Result<Response, String> {
-        let context = Context::from_pairs(self.context(facts)).map_err(|e| e.to_string())?;
         // The context is built from typed values; that they fit the schema is looked at where tests run.
         let schema = cfg!(debug_assertions).then(|| self.validator.schema());
-        let request = cedar_policy::Request::new(
-            question.principal.clone(),
-            question.action.clone(),
-            question.resource.clone(),
-            context,
-            schema,
-        )
-        .map_err(|error| error.to_string())?;
+        let request = question.request(self.evidence.context(facts)?, schema)?;
         let set = &question.slice.policies;
         if !question.slice.reads_claims {
             return Ok(self
@@ -222,77 +189,9 @@ impl Engine {
         let entities = question
             .entities
             .clone()
-            .add_entities(self.evidence(facts.principal)?, None)
+            .add_entities(self.evidence.entities(facts.principal)?, None)
             .map_err(|error| error.to_string())?;
         Ok(self.authorizer.is_authorized(&request, set, &entities))
-    }
-
-    fn context(&self, facts: &Facts<'_>) -> Vec<(String, RestrictedExpression)> {
-        let principal = facts.principal;
-        let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
-        let long = |n: u64| RestrictedExpression::new_long(i64::try_from(n).unwrap_or(i64::MAX));
-        let mut pairs = vec![
-            ("method", text(principal.method.as_str())),
-            ("source", text(&principal.source.to_string())),
-            ("subject", text(&principal.subject)),
-            ("rule", text(facts.rule.as_str())),
-            (
-                "claims",
-                RestrictedExpression::new_entity_uid(self.claims.clone()),
-            ),
-            (
-                "claim_lists",
-                RestrictedExpression::new_entity_uid(self.claim_lists.clone()),
-            ),
-            (
-                "scopes",
-                RestrictedExpression::new_set(facts.scopes.iter().map(|s| text(s.as_str()))),
-            ),
-            (
-                "dns_names",
-                RestrictedExpression::new_set(facts.dns_names.iter().map(|name| text(name))),
-            ),
-            ("lifetime", long(facts.lifetime_secs)),
-            ("binding", text(facts.binding.as_str())),
-            (
-                "narrowed",
-                RestrictedExpression::new_bool(principal.parent.is_some()),
-            ),
-            ("now", long(facts.now.as_secs())),
-        ];
-        let issuer = principal.issuer_url.as_deref();
-        pairs.extend(issuer.map(|issuer| ("issuer", text(issuer))));
-        pairs.extend(facts.task.map(|task| ("task", text(&task.to_string()))));
-        pairs.extend(facts.purpose.map(|purpose| ("purpose", text(purpose))));
-        pairs
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect()
-    }
-
-    /// The claims of the evidence as the two entities of the schema.
-    fn evidence(&self, principal: &Principal) -> Result<[Entity; 2], String> {
-        let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
-        let mut claims = Vec::new();
-        let mut lists = Vec::new();
-        for (name, attribute) in &principal.attributes {
-            match attribute {
-                Attribute::Text(value) => claims.push((name.clone(), text(value))),
-                Attribute::Integer(value) => claims.push((name.clone(), text(&value.to_string()))),
-                Attribute::Flag(value) => claims.push((name.clone(), text(&value.to_string()))),
-                Attribute::List(values) => {
-                    let set = RestrictedExpression::new_set(values.iter().map(|v| text(v)));
-                    lists.push((name.clone(), set));
-                }
-            }
-        }
-        let entity = |uid: &EntityUid, tags| {
-            Entity::new_with_tags(uid.clone(), [], [], tags).map_err(|error| error.to_string())
-        };
-        Ok([
-            entity(&self.claims, claims)?,
-            entity(&self.claim_lists, lists)?,
-        ])
     }
 
     fn answer(&self, gate: &Gate, response: &Response) -> Result<Vec<String>, Refusal> {
@@ -382,74 +281,6 @@ fn reads_claims(policy: &Policy) -> bool {
     policy.to_json().map_or(true, |json| {
         let json = json.to_string();
         json.contains("\"claims\"") || json.contains("\"claim_lists\"")
-    })
-}
-
-fn uid(kind: &str, id: &str) -> Result<EntityUid, String> {
-    let kind = EntityTypeName::from_str(kind).map_err(|error| error.to_string())?;
-    Ok(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))
-}
-
-/// The part of a request that only depends on the grant.
-fn question(
-    workload: &Workload,
-    target: &Target<'_>,
-    slice: Arc<Slice>,
-) -> Result<Question, String> {
-    let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
-    let owner = uid("Owner", workload.id.owner.as_str())?;
-    let principal = uid("Workload", &workload.id.to_string())?;
-    let mut owners = BTreeSet::from([workload.id.owner.clone()]);
-    let attributes = [
-        ("name".to_owned(), text(workload.id.name.as_str())),
-        (
-            "owner".to_owned(),
-            RestrictedExpression::new_entity_uid(owner.clone()),
-        ),
-        (
-            "environment".to_owned(),
-            text(workload.environment.as_str()),
-        ),
-        ("purpose".to_owned(), text(&workload.purpose)),
-    ];
-    let mut entities = vec![
-        Entity::new_with_tags(principal.clone(), attributes, [owner], [])
-            .map_err(|error| error.to_string())?,
-    ];
-    let (action, resource) = match target {
-        Target::Certificate(domain) => {
-            let resource = uid("TrustDomain", domain.as_str())?;
-            entities.push(Entity::with_uid(resource.clone()));
-            ("issue_certificate", resource)
-        }
-        Target::Token(audience) => {
-            let resource = uid("Audience", audience.id.as_str())?;
-            let mut attributes = Vec::new();
-            let mut parents = Vec::new();
-            if let Some(owner) = &audience.owner {
-                let parent = uid("Owner", owner.as_str())?;
-                let value = RestrictedExpression::new_entity_uid(parent.clone());
-                attributes.push(("owner".to_owned(), value));
-                parents.push(parent);
-                owners.insert(owner.clone());
-            }
-            if let Some(environment) = &audience.environment {
-                attributes.push(("environment".to_owned(), text(environment.as_str())));
-            }
-            let entity = Entity::new_with_tags(resource.clone(), attributes, parents, []);
-            entities.push(entity.map_err(|error| error.to_string())?);
-            ("issue_token", resource)
-        }
-    };
-    for owner in owners {
-        entities.push(Entity::with_uid(uid("Owner", owner.as_str())?));
-    }
-    Ok(Question {
-        principal,
-        action: uid("Action", action)?,
-        resource,
-        entities: Entities::from_entities(entities, None).map_err(|error| error.to_string())?,
-        slice,
     })
 }
 

@@ -10,11 +10,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use cedar_policy::Decision;
-use dayfly_token::AudienceId;
+use dayfly_token::{AudienceId, ScopeSet, TaskId, UnixTime};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Method, Source};
+use crate::principal::{Attribute, Principal};
+use crate::registry::Audience;
+use crate::{Binding, Method, Source};
 
 /// Guardrails of which a case takes some. One fails at run time, by overflow.
 const GUARDRAILS: &[&str] = &[
@@ -154,8 +156,16 @@ fn whole_set(engine: &Engine, grants: &[(&Workload, &Audience, Option<&str>)]) -
     PolicySet::from_policies(engine.guardrails.iter().cloned().chain(permits)).unwrap()
 }
 
+/// Few cases by default, because each compiles several policies; `PROPTEST_CASES` asks for more.
+fn cases() -> ProptestConfig {
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => ProptestConfig::default(),
+        None => ProptestConfig::with_cases(32),
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(cases())]
 
     /// Cedar sees only a slice, and decides as it would with everything. And no guardrail ever opens anything.
     #[test]
@@ -189,7 +199,7 @@ proptest! {
             let sliced = engine.check(&gate, &facts);
 
             let slice = Slice { policies: everything.clone(), reads_claims: true };
-            let question = question(workload, &target, Arc::new(slice)).unwrap();
+            let question = Question::new(workload, &target, Arc::new(slice)).unwrap();
             let whole = engine.ask(&question, &facts).unwrap();
             // A failing condition of another grant cannot be reached: its scope does not match.
             let permitted = whole.decision() == Decision::Allow

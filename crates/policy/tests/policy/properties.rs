@@ -120,8 +120,16 @@ fn swapped_rules(block: &str) -> String {
     format!("{head}[[workload.rule]]{second}[[workload.rule]]{first}[[workload.grant]]{tail}")
 }
 
+/// Few cases by default, because each loads several registries; `PROPTEST_CASES` asks for more.
+fn cases() -> ProptestConfig {
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => ProptestConfig::default(),
+        None => ProptestConfig::with_cases(32),
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(cases())]
 
     /// A guardrail more never lets through what was refused, and never changes what is minted.
     #[test]
