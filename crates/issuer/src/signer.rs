@@ -185,3 +185,49 @@ impl std::fmt::Debug for Signer {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dayfly_keys::{KeySet, VerifyingKey};
+
+    use super::*;
+    use crate::testing::{at, signer};
+
+    #[test]
+    fn a_key_has_one_use_and_its_header_says_so() {
+        for (key_use, typ) in [(KeyUse::Token, "at+jwt"), (KeyUse::Feed, "dayfly-feed+jwt")] {
+            for algorithm in [Algorithm::Es256, Algorithm::EdDsa] {
+                let signer = signer(algorithm, key_use, 1, UnixTime::from_secs(100));
+                let text = signer.sign(b"{}", at(0)).unwrap().text;
+                let compact = dayfly_token::Compact::split(&text).unwrap();
+                let header: serde_json::Value =
+                    serde_json::from_slice(&compact.header_bytes().unwrap()).unwrap();
+                let expected = serde_json::json!({
+                    "alg": algorithm.name(), "typ": typ, "kid": signer.kid(),
+                });
+                assert_eq!(header, expected);
+                let mut keys = KeySet::default();
+                keys.insert(VerifyingKey::from_jwk(signer.jwk()).unwrap());
+                let signature = compact.signature_bytes().unwrap();
+                let key = keys.get(signer.kid()).unwrap();
+                key.verify(compact.signing_input(), &signature).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_and_every_1024th_signature_is_verified() {
+        let signer = signer(Algorithm::EdDsa, KeyUse::Token, 1, UnixTime::from_secs(100));
+        let sampled = (0..2049)
+            .filter(|_| signer.sign(b"{}", at(0)).unwrap().sampled)
+            .count();
+        assert_eq!(sampled, 3);
+    }
+
+    #[test]
+    fn nobody_sees_the_key() {
+        let signer = signer(Algorithm::EdDsa, KeyUse::Token, 1, UnixTime::from_secs(100));
+        let shown = format!("{signer:?}");
+        assert_eq!(shown, format!("Signer {{ kid: {:?}, .. }}", signer.kid()));
+    }
+}

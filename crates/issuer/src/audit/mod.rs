@@ -60,6 +60,7 @@ pub(crate) struct Record<'a> {
     pub(crate) evidence: Option<&'a EvidenceRefused>,
     pub(crate) permit: Option<&'a Permit>,
     pub(crate) issuance: Option<&'a Issuance>,
+    pub(crate) policy_version: &'a str,
 }
 
 #[derive(Serialize)]
@@ -97,8 +98,7 @@ struct Line<'a> {
     expires_at: Option<UnixTime>,
     #[serde(skip_serializing_if = "Joined::is_empty")]
     policies: Joined<POLICIES_BYTES>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    policy_version: Option<Text<'a, ID_BYTES>>,
+    policy_version: Text<'a, ID_BYTES>,
     #[serde(skip_serializing_if = "Option::is_none")]
     credential: Option<dayfly_token::CredentialId>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -204,7 +204,7 @@ impl Record<'_> {
                 .map(|i| i.expires_at.seconds_since(i.issued_at)),
             expires_at: self.issuance.map(|i| i.expires_at),
             policies: Joined::of_words(policies.into_iter().flatten()),
-            policy_version: permit.map(|p| Text(&p.policy_version)),
+            policy_version: Text(self.policy_version),
             credential: self.issuance.map(|i| i.id),
             kid: self.issuance.map(|i| Text(&i.kid)),
             detail: Some(detail).filter(|detail| !detail.is_empty()).map(Text),

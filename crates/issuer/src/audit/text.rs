@@ -1,7 +1,7 @@
 //! Texts of strangers, fit for one line of JSON.
 
 use std::borrow::Cow;
-use std::fmt::{self, Display, Write as _};
+use std::fmt::Display;
 
 use serde::{Serialize, Serializer};
 
@@ -123,13 +123,10 @@ const fn escaped_length(character: char) -> usize {
 
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            // Writing to a string cannot fail.
-            let _: fmt::Result = write!(text, "{byte:02x}");
-            text
-        })
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    digits
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
 }
 
 #[cfg(test)]
@@ -146,6 +143,11 @@ mod tests {
     fn short_plain_texts_stand_as_they_are() {
         assert_eq!(written::<8>("payments"), "\"payments\"");
         assert_eq!(written::<64>("a \"b\" \\ é"), "\"a \\\"b\\\" \\\\ é\"");
+    }
+
+    #[test]
+    fn hexadecimal() {
+        assert_eq!(hex(&[0, 1, 0xab, 0xff]), "0001abff");
     }
 
     #[test]

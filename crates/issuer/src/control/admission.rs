@@ -4,7 +4,8 @@ use dayfly_token::feed::Kind;
 use dayfly_token::{Slug, TaskId, UnixTime, WorkloadId};
 
 use super::entry::{HoldKind, TaskState};
-use super::view::{ControlView, Hold};
+use super::facts::Hold;
+use super::view::ControlView;
 use super::{CLOCK_DISTANCE_SECS, CONTROL_SILENCE_SECS};
 use crate::port::Now;
 

@@ -60,7 +60,8 @@ impl ControlFollower {
     }
 
     /// One step: reads the whole state if need be, and otherwise what is new within `wait`.
-    /// `now` is the present right before the call.
+    /// `now` is the present right before the call. A `wait` of more than half of D keeps a replica
+    /// from issuing now and then.
     ///
     /// # Errors
     /// What the ledger says. The next step goes on from where this one could not, or reads

@@ -8,6 +8,7 @@ use dayfly_token::UnixTime;
 
 mod admission;
 mod entry;
+mod facts;
 mod follower;
 mod merge;
 mod seal;
@@ -20,9 +21,10 @@ mod view_tests;
 
 pub use admission::{Lineage, Refusal, Target};
 pub use entry::{Body, ControlEntry, HoldKind, KeyRecord, KeyUse, TaskState};
+pub use facts::Hold;
 pub use follower::{ControlFollower, Followed};
 pub use seal::{ClusterSecret, ControlError, MIN_SECRET_BYTES};
-pub use view::{ControlView, Hold, StoreLife};
+pub use view::{ControlView, StoreLife};
 
 /// δ: the largest allowed distance between a replica's wall clock and the ledger's, in seconds.
 pub const CLOCK_DISTANCE_SECS: u64 = 2;

@@ -5,9 +5,10 @@ use std::cmp::min;
 use dayfly_policy::{MIN_CERTIFICATE_SECS, MIN_TOKEN_SECS, Permit, Principal};
 use dayfly_token::UnixTime;
 
+use super::Issuer;
 use super::admit::Admission;
 use super::stop::Stop;
-use super::{Issuer, Signing};
+use super::way::Signing;
 use crate::port::Now;
 
 impl Issuer {

@@ -286,7 +286,7 @@ impl World {
 #[test]
 fn no_verifier_meets_an_unknown_key() {
     let (mut signed, mut cold_starts) = (0, 0);
-    for seed in 0..20 {
+    for seed in 0..14 {
         let mut world = World::new(seed);
         for _ in 0..600 {
             world.step();
@@ -295,6 +295,6 @@ fn no_verifier_meets_an_unknown_key() {
         cold_starts += world.cold_starts;
     }
     // The simulation is worth something only if much was signed and things went wrong.
-    assert!(signed > 10_000, "{signed}");
-    assert!(cold_starts > 10, "{cold_starts}");
+    assert!(signed > 8_000, "{signed}");
+    assert!(cold_starts > 8, "{cold_starts}");
 }

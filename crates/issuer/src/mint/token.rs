@@ -1,6 +1,6 @@
 //! Access tokens (RFC 9068).
 
-use dayfly_token::{Claims, Confirmation, Header, UnixTime, base64url};
+use dayfly_token::{Claims, Confirmation, Header, SpiffeId, UnixTime, base64url};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -59,7 +59,7 @@ struct Src<'a> {
 struct Meant<'a> {
     content: TokenContent<'a>,
     issuance: &'a Issuance,
-    sub: String,
+    sub: SpiffeId,
     jti: String,
     scope: Option<String>,
     txn: Option<String>,
@@ -91,11 +91,7 @@ impl<'a> Meant<'a> {
         Self {
             content,
             issuance,
-            sub: issuance
-                .workload
-                .spiffe_id(content.trust_domain)
-                .as_str()
-                .to_owned(),
+            sub: issuance.workload.spiffe_id(content.trust_domain),
             jti: issuance.id.to_string(),
             scope: (!issuance.scopes.is_empty()).then(|| issuance.scopes.to_string()),
             txn: issuance.task.as_ref().map(ToString::to_string),
@@ -117,9 +113,9 @@ fn encode(meant: &Meant<'_>) -> Result<Vec<u8>, MintError> {
         .ok_or(MintError::Differs { member: "aud" })?;
     let payload = Payload {
         iss: content.issuer,
-        sub: &meant.sub,
+        sub: meant.sub.as_str(),
         aud: audience.as_str(),
-        client_id: &meant.sub,
+        client_id: meant.sub.as_str(),
         iat: issuance.issued_at,
         nbf: meant.not_before(),
         exp: issuance.expires_at,
@@ -223,6 +219,11 @@ fn check(signed: &Signed, signer: &Signer, meant: &Meant<'_>) -> Result<(), Mint
     Ok(())
 }
 
+/// RFC 9396 section 2: every authorization detail has a type.
+fn is_typed(detail: &Map<String, Value>) -> bool {
+    detail.get("type").is_some_and(Value::is_string)
+}
+
 /// The first claim that differs from what is meant.
 fn difference(read: &ReadBack<'_>, meant: &Meant<'_>) -> Option<&'static str> {
     let Meant {
@@ -231,8 +232,8 @@ fn difference(read: &ReadBack<'_>, meant: &Meant<'_>) -> Option<&'static str> {
     let ancestors = issuance.ancestors.iter().map(String::as_str);
     let same = [
         ("iss", read.iss == content.issuer),
-        ("sub", read.sub == meant.sub),
-        ("client_id", read.client_id == meant.sub),
+        ("sub", read.sub == meant.sub.as_str()),
+        ("client_id", read.client_id == meant.sub.as_str()),
         (
             "aud",
             issuance
@@ -252,7 +253,8 @@ fn difference(read: &ReadBack<'_>, meant: &Meant<'_>) -> Option<&'static str> {
         ("cnf", read.cnf.as_ref() == content.binding),
         (
             "authorization_details",
-            read.authorization_details == content.authorization_details,
+            read.authorization_details == content.authorization_details
+                && read.authorization_details.iter().all(is_typed),
         ),
         ("rule", read.dfy.rule == issuance.rule.as_str()),
         ("env", read.dfy.env == issuance.environment.as_str()),
@@ -260,4 +262,132 @@ fn difference(read: &ReadBack<'_>, meant: &Meant<'_>) -> Option<&'static str> {
     ];
     same.into_iter()
         .find_map(|(member, same)| (!same).then_some(member))
+}
+
+#[cfg(test)]
+mod tests {
+    use dayfly_keys::Algorithm;
+    use dayfly_token::CredentialId;
+
+    use super::*;
+    use crate::testing::{MintBench, at};
+
+    const T: u64 = 1_800_000_000;
+
+    /// Signs what `change` makes of the meant claims, and checks it.
+    fn checked(change: impl FnOnce(&mut serde_json::Map<String, Value>)) -> Option<&'static str> {
+        let bench = MintBench::new(Algorithm::EdDsa, at(T));
+        let (content, issuance, signer) = bench.parts();
+        let meant = Meant::of(content, issuance);
+        let mut claims = serde_json::from_slice(&encode(&meant).unwrap()).unwrap();
+        change(&mut claims);
+        let payload = serde_json::to_vec(&claims).unwrap();
+        let signed = signer.sign(&payload, at(T)).unwrap();
+        match check(&signed, signer, &meant) {
+            Ok(()) => None,
+            Err(MintError::Differs { member }) => Some(member),
+            Err(MintError::Decode(_)) => Some("undecodable"),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_claim_that_is_not_what_was_meant_is_found() {
+        assert_eq!(checked(|_| ()), None);
+        for (claim, value) in [
+            ("iss", "https://evil.example".into()),
+            ("sub", "spiffe://sts.example.org/payments/other".into()),
+            ("aud", "https://other.internal".into()),
+            ("client_id", "someone".into()),
+            ("iat", (T + 1).into()),
+            ("nbf", T.into()),
+            ("exp", (T + 301).into()),
+            ("jti", CredentialId::new(0, [9; 15]).to_string().into()),
+            ("scope", "orders:read orders:write admin".into()),
+            ("txn", "payments/other".into()),
+        ] {
+            let found = checked(|claims| drop(claims.insert(claim.to_owned(), value)));
+            assert_eq!(found, Some(claim));
+        }
+        for claim in ["scope", "txn", "cnf"] {
+            assert_eq!(checked(|claims| drop(claims.remove(claim))), Some(claim));
+        }
+        let details = serde_json::json!([{ "type": "urn:example:deploy" }]);
+        let found =
+            checked(|claims| drop(claims.insert("authorization_details".to_owned(), details)));
+        assert_eq!(found, Some("authorization_details"));
+        for member in ["rule", "env"] {
+            assert_eq!(
+                checked(|claims| claims["dfy"][member] = "x".into()),
+                Some(member)
+            );
+        }
+        assert_eq!(
+            checked(|claims| claims["dfy"]["anc"] = serde_json::json!(["x"])),
+            Some("anc")
+        );
+        let id: SpiffeId = "spiffe://prod.example.org/a".parse().unwrap();
+        let cnf = serde_json::to_value(Confirmation::SpiffeId(id)).unwrap();
+        assert_eq!(
+            checked(|claims| drop(claims.insert("cnf".to_owned(), cnf))),
+            Some("cnf")
+        );
+    }
+
+    #[test]
+    fn a_claim_that_should_not_be_there_is_found() {
+        let undecodable = Some("undecodable");
+        assert_eq!(
+            checked(|claims| drop(claims.insert("act".to_owned(), "x".into()))),
+            undecodable
+        );
+        assert_eq!(
+            checked(|claims| claims["dfy"]["admin"] = true.into()),
+            undecodable
+        );
+        assert_eq!(
+            checked(|claims| claims["aud"] = serde_json::json!(["a", "b"])),
+            undecodable
+        );
+        assert_eq!(checked(|claims| claims["exp"] = 1.5.into()), undecodable);
+    }
+
+    #[test]
+    fn another_header_or_key_is_found() {
+        let bench = MintBench::new(Algorithm::EdDsa, at(T));
+        let (content, issuance, signer) = bench.parts();
+        let meant = Meant::of(content, issuance);
+        let text = signer.sign(&encode(&meant).unwrap(), at(T)).unwrap().text;
+        let failed = |text: String| {
+            let signed = Signed {
+                text,
+                sampled: false,
+            };
+            check(&signed, signer, &meant).is_err()
+        };
+        assert!(!failed(text.clone()));
+        assert!(failed(format!("x{text}")));
+        assert!(failed(format!("{text}.x")));
+        assert!(failed(text.rsplit_once('.').unwrap().0.to_owned()));
+        assert!(failed(text.replace('.', "..")));
+        let mut other = issuance.clone();
+        other.kid = "another".to_owned();
+        let meant = Meant::of(content, &other);
+        let signed = Signed {
+            text,
+            sampled: false,
+        };
+        assert!(matches!(
+            check(&signed, signer, &meant),
+            Err(MintError::Differs { member: "kid" })
+        ));
+    }
+
+    #[test]
+    fn the_benchmark_mints() {
+        for algorithm in [Algorithm::Es256, Algorithm::EdDsa] {
+            let bench = MintBench::new(algorithm, at(T));
+            (0..3).for_each(|nonce| bench.mint(nonce));
+        }
+    }
 }

@@ -91,6 +91,18 @@ impl MintBench {
         }
     }
 
+    /// What a typical token says, its issuance and the key.
+    pub(crate) fn parts(&self) -> (TokenContent<'_>, &Issuance, &Signer) {
+        let content = TokenContent {
+            issuer: "https://sts.example.org",
+            trust_domain: &self.trust_domain,
+            principal: &self.principal,
+            binding: Some(&self.binding),
+            authorization_details: &[],
+        };
+        (content, &self.issuance, &self.signer)
+    }
+
     /// Builds, signs and checks one token, and drops it sealed. The id is new each time.
     #[expect(clippy::expect_used, reason = "a fake for benchmarks")]
     pub fn mint(&self, nonce: u64) {
@@ -100,14 +112,8 @@ impl MintBench {
             *byte = drawn;
         }
         issuance.id = CredentialId::new(0, random);
-        let content = TokenContent {
-            issuer: "https://sts.example.org",
-            trust_domain: &self.trust_domain,
-            principal: &self.principal,
-            binding: Some(&self.binding),
-            authorization_details: &[],
-        };
-        let sealed = mint_token(content, issuance, &self.signer, self.now);
+        let (content, _, signer) = self.parts();
+        let sealed = mint_token(content, issuance, signer, self.now);
         assert!(sealed.expect("it is minted").issuance().expires_at > self.now.time());
     }
 }

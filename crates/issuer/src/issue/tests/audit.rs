@@ -122,6 +122,7 @@ fn the_worst_texts_stay_one_short_line_of_json() {
             evidence: None,
             permit: None,
             issuance: None,
+            policy_version: "v1",
         };
         let line = record.deny(Reason::Denied(denial.reason), &denial.detail, Some(&denial));
         assert!(

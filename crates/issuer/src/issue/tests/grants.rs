@@ -195,3 +195,18 @@ fn decisions_and_credentials_are_at_home_where_the_evidence_is() {
         "{homes:?}"
     );
 }
+
+#[test]
+fn the_way_can_be_gone_on_any_thread() {
+    fn is_send<T: Send>(_: &T) {}
+    let mut rig = Rig::new();
+    let request = IssueRequest {
+        principal: Ok(svid()),
+        request: wants(AUDIENCE),
+        want: Want::Token,
+        context: context("client_credentials"),
+    };
+    let way = rig.issuer.issue(request, rig.now, &mut rig.rng);
+    is_send(&way);
+    issued(&run(way));
+}

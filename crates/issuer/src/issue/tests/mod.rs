@@ -12,7 +12,8 @@ use std::path::PathBuf;
 
 use dayfly_keys::{KeySet, VerifyingKey};
 use dayfly_policy::{
-    Attribute, Limits, LoadOptions, Method, Parent, Peer, Preset, Source, SourceInfo,
+    Attribute, CredentialKind, Limits, LoadOptions, Method, Parent, Peer, Preset, Source,
+    SourceInfo,
 };
 use dayfly_token::{Confirmation, UnixTime};
 use dayfly_verifier::{
@@ -22,6 +23,9 @@ use rcgen::KeyPair;
 
 use super::*;
 use crate::control::{Body, StoreLife};
+use crate::home::home_of;
+use crate::issuance::IssuanceState;
+use crate::port::Now;
 use crate::reason::Reason;
 use crate::testing::{FakeLedger, SeededRng, at, cluster_secret, run, signer};
 use crate::x509::EphemeralRoot;

@@ -103,7 +103,7 @@ fn faults() -> impl Strategy<Value = Option<(Call, Fault)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_released_is_on_record_and_no_trail_has_a_token(

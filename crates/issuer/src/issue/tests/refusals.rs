@@ -200,13 +200,7 @@ fn a_clock_off_by_more_than_delta_issues_nothing() {
 #[test]
 fn without_a_key_in_its_lease_nothing_is_signed() {
     let mut rig = Rig::new();
-    rig.put(cut_off_body(
-        Kind::Key,
-        &rig.signer.kid().to_owned(),
-        rig.now,
-        900,
-        60,
-    ));
+    rig.put(cut_off_body(Kind::Key, rig.signer.kid(), rig.now, 900, 60));
     assert_eq!(
         rig.reason(svid(), wants(AUDIENCE)),
         Reason::NoSigningKey,
@@ -377,6 +371,7 @@ fn a_fifth_ancestor_is_refused() {
         evidence: None,
         permit: None,
         issuance: None,
+        policy_version: "v1",
     };
     assert_eq!(
         refused(&stop.outcome(&record)).reason,

@@ -4,6 +4,9 @@
 //! between two places of the control stream, and the instant up to which that is everything.
 //! Statements can only take away, or announce that keys have changed.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
