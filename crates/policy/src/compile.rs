@@ -6,7 +6,7 @@ use dayfly_token::{AudienceId, Scope, ScopeSet, Slug, WorkloadId};
 
 use crate::config::{AudienceConfig, RegistryFile, WorkloadConfig};
 use crate::finding::{Findings, Place, Text};
-use crate::gate::Engine;
+use crate::gate::{self, Engine};
 use crate::lifetime::DEFAULT_TOKEN_SECS;
 use crate::registry::{ADMIN_PREFIX, ADMIN_SCOPES, Audience, Owner, Registry, Rule, Workload};
 use crate::rule_index::RuleIndex;
@@ -234,6 +234,7 @@ impl<'a> Compiler<'a> {
                 .parse()
                 .is_ok_and(|id: AudienceId| self.audiences.contains_key(&id)),
             "TrustDomain" => self.options.trust_domain.as_str() == id,
+            gate::CLAIMS | gate::CLAIM_LISTS => id == gate::EVIDENCE,
             _ => true,
         };
         Engine::compile(policies, &exists, &mut self.findings)

@@ -21,8 +21,8 @@ use crate::registry::Workload;
 
 mod question;
 
+pub(crate) use question::{CLAIM_LISTS, CLAIMS, EVIDENCE, Facts, Target};
 use question::{Evidence, Question};
-pub(crate) use question::{Facts, Target};
 
 /// The schema that guardrails and conditions are checked against, in Cedar's own notation.
 pub const CEDAR_SCHEMA: &str = include_str!("policy.cedarschema");
@@ -276,11 +276,15 @@ fn slice(guardrails: &[Policy], permit: Policy, findings: &mut Findings) -> Opti
     }
 }
 
-/// Whether `policy` can look at a claim: an attribute is always named in full.
+/// Whether `policy` can look at a claim: by an attribute of the context, which is always named in full, or by naming the
+/// entity that carries the claims.
 fn reads_claims(policy: &Policy) -> bool {
+    let names = ["claims", "claim_lists", CLAIMS, CLAIM_LISTS];
     policy.to_json().map_or(true, |json| {
         let json = json.to_string();
-        json.contains("\"claims\"") || json.contains("\"claim_lists\"")
+        names
+            .iter()
+            .any(|name| json.contains(&format!("\"{name}\"")))
     })
 }
 

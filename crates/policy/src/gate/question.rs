@@ -125,10 +125,10 @@ fn audience_entity(audience: &Audience) -> Result<Entity, String> {
 }
 
 /// The id of the two entities that carry the claims of the evidence.
-const EVIDENCE: &str = "evidence";
+pub(crate) const EVIDENCE: &str = "evidence";
 /// Their types.
-const CLAIMS: &str = "Claims";
-const CLAIM_LISTS: &str = "ClaimLists";
+pub(crate) const CLAIMS: &str = "Claims";
+pub(crate) const CLAIM_LISTS: &str = "ClaimLists";
 
 /// The entities that carry the claims of the evidence.
 pub(super) struct Evidence {

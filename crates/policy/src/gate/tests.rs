@@ -160,7 +160,7 @@ fn whole_set(engine: &Engine, grants: &[(&Workload, &Audience, Option<&str>)]) -
 fn cases() -> ProptestConfig {
     match std::env::var_os("PROPTEST_CASES") {
         Some(_) => ProptestConfig::default(),
-        None => ProptestConfig::with_cases(32),
+        None => ProptestConfig::with_cases(16),
     }
 }
 
@@ -252,6 +252,8 @@ fn claims_are_handed_over_only_if_asked_for() {
         "forbid(principal, action, resource) when { context.claims.hasTag(\"x\") };",
         "forbid(principal, action, resource) when { context[\"cl\\u{61}ims\"].hasTag(\"x\") };",
         "forbid(principal, action, resource) when { context has claim_lists };",
+        "forbid(principal, action, resource) when { Claims::\"evidence\".hasTag(\"x\") };",
+        "forbid(principal, action, resource) when { ClaimLists::\"evidence\".hasTag(\"x\") };",
     ] {
         assert!(reads_claims(&parse(text)), "{text}");
     }

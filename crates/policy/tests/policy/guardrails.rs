@@ -134,6 +134,35 @@ fn guardrails_see_what_would_be_minted() {
     }
 }
 
+/// The entity that carries the claims can be named without the context, and must be there then too.
+#[test]
+fn claims_are_seen_under_any_name() {
+    for claims in [
+        "Claims::\"evidence\"",
+        "context[\"claims\"]",
+        "(if context.narrowed then Claims::\"other\" else context.claims)",
+    ] {
+        let registry = guarded(&format!(
+            "forbid(principal, action, resource) when {{ {claims}.hasTag(\"ref\") }};"
+        ));
+        assert_eq!(
+            reason(&registry, &job(), &token(PAYMENTS)),
+            DenialReason::Guardrail,
+            "{claims}"
+        );
+        let condition = format!("when = '!{claims}.hasTag(\"ref\")'");
+        assert_eq!(
+            reason(
+                &edited("require_task = true", &condition),
+                &job(),
+                &token(PAYMENTS)
+            ),
+            DenialReason::ConditionFailed,
+            "{claims}"
+        );
+    }
+}
+
 #[test]
 fn conditions_of_grants() {
     let with =
@@ -260,6 +289,7 @@ fn a_guardrail_for_nothing_is_pointed_at() {
         "forbid(principal, action, resource == Audience::\"https://paymnts.internal\");",
         "forbid(principal in Owner::\"paymnts\", action, resource);",
         "forbid(principal == Workload::\"payments/gone\", action, resource);",
+        "forbid(principal, action, resource) when { Claims::\"other\".hasTag(\"ref\") };",
     ] {
         let (_, warnings) = load(BASE, &[("policies/p.cedar", policy)]).unwrap();
         assert!(

@@ -124,7 +124,7 @@ fn swapped_rules(block: &str) -> String {
 fn cases() -> ProptestConfig {
     match std::env::var_os("PROPTEST_CASES") {
         Some(_) => ProptestConfig::default(),
-        None => ProptestConfig::with_cases(32),
+        None => ProptestConfig::with_cases(16),
     }
 }
 
