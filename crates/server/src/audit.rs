@@ -81,8 +81,21 @@ impl AuditTrail {
         let thread = std::thread::Builder::new()
             .name("dayfly-audit".to_owned())
             .spawn(move || work.run(lines, &mut output))
-            .map_err(|source| AuditError { path: "thread".into(), source })?;
-        Ok((Self { queue, healthy, metrics }, Writer { thread: Some(thread), stop }))
+            .map_err(|source| AuditError {
+                path: "thread".into(),
+                source,
+            })?;
+        Ok((
+            Self {
+                queue,
+                healthy,
+                metrics,
+            },
+            Writer {
+                thread: Some(thread),
+                stop,
+            },
+        ))
     }
 
     /// Room for one line, or `None` if the sink does not keep up.
@@ -114,7 +127,9 @@ impl AuditTrail {
 
     /// Lines that wait.
     pub(crate) fn backlog(&self) -> usize {
-        self.queue.max_capacity().saturating_sub(self.queue.capacity())
+        self.queue
+            .max_capacity()
+            .saturating_sub(self.queue.capacity())
     }
 
     /// Ends the writer behind what waits.
@@ -137,7 +152,9 @@ impl Reserved<'_> {
 impl Writer {
     /// Waits until everything is written, at most `wait`; then gives up on what is left.
     pub(crate) fn finish(mut self, wait: Duration) {
-        let Some(thread) = self.thread.take() else { return };
+        let Some(thread) = self.thread.take() else {
+            return;
+        };
         let mut waited = Duration::ZERO;
         let step = Duration::from_millis(10);
         while !thread.is_finished() && waited < wait {
@@ -167,7 +184,9 @@ impl Work {
                 Message::Reopen => output.reopen(),
                 Message::End => return,
             }
-            self.metrics.audit_backlog.set(i64::try_from(lines.len()).unwrap_or(i64::MAX));
+            self.metrics
+                .audit_backlog
+                .set(i64::try_from(lines.len()).unwrap_or(i64::MAX));
         }
     }
 
@@ -205,11 +224,16 @@ impl Output {
     fn open(sink: Sink) -> Result<Self, AuditError> {
         let file = match &sink {
             Sink::Stdout => None,
-            Sink::File(path) => Some(
-                append(path).map_err(|source| AuditError { path: path.clone(), source })?,
-            ),
+            Sink::File(path) => Some(append(path).map_err(|source| AuditError {
+                path: path.clone(),
+                source,
+            })?),
         };
-        Ok(Self { sink, file, torn: false })
+        Ok(Self {
+            sink,
+            file,
+            torn: false,
+        })
     }
 
     fn reopen(&mut self) {
@@ -244,7 +268,11 @@ fn append(path: &PathBuf) -> std::io::Result<File> {
     if let Some(dir) = path.parent() {
         std::fs::create_dir_all(dir)?;
     }
-    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
 }
 
 #[cfg(test)]
@@ -262,9 +290,17 @@ mod tests {
         trail.note("{\"n\":2}".to_owned()).await;
         assert!(trail.is_healthy());
         drop(trail);
-        tokio::task::spawn_blocking(move || writer.finish(Duration::from_secs(5))).await.unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"n\":1}\n{\"n\":2}\n");
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        tokio::task::spawn_blocking(move || writer.finish(Duration::from_secs(5)))
+            .await
+            .unwrap();
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap(),
+            "{\"n\":1}\n{\"n\":2}\n"
+        );
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
     }
 
     #[tokio::test]
@@ -281,7 +317,9 @@ mod tests {
         trail.reopen().await;
         trail.note("2".to_owned()).await;
         drop(trail);
-        tokio::task::spawn_blocking(move || writer.finish(Duration::from_secs(5))).await.unwrap();
+        tokio::task::spawn_blocking(move || writer.finish(Duration::from_secs(5)))
+            .await
+            .unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "2\n");
     }
 

@@ -1,7 +1,13 @@
 //! Who may call what, as data. The routes, the OpenAPI document and `api/authz.txt` are compared
 //! with this table by tests.
 
+mod matrix;
+mod table;
+
 use dayfly_token::Slug;
+
+pub use matrix::matrix;
+pub use table::TABLE;
 
 /// The rights to operate dayfly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,8 +28,14 @@ pub enum AdminScope {
 
 impl AdminScope {
     /// All of them, in the order of their names.
-    pub const ALL: [Self; 6] =
-        [Self::Audit, Self::Hold, Self::Introspect, Self::Keys, Self::Revoke, Self::Task];
+    pub const ALL: [Self; 6] = [
+        Self::Audit,
+        Self::Hold,
+        Self::Introspect,
+        Self::Keys,
+        Self::Revoke,
+        Self::Task,
+    ];
 
     /// The scope as it stands in tokens and grants.
     #[must_use]
@@ -94,6 +106,8 @@ pub enum Access {
     Possession,
     /// A right.
     Scope(AdminScope),
+    /// A right; one that is limited to an owner shows that owner's things.
+    ScopeOverOwn(AdminScope),
     /// A right, or a live credential of the task that the request is about.
     ScopeOrTask(AdminScope),
     /// A right, or to be an operator of the audience that the request is about.
@@ -116,109 +130,6 @@ pub struct Row {
     /// What a caller must show.
     pub access: Access,
 }
-
-const fn row(
-    operation: Operation,
-    method: &'static str,
-    path: &'static str,
-    listener: Listener,
-    access: Access,
-) -> Row {
-    Row { operation, method, path, variant: "", listener, access }
-}
-
-const fn variant(row: Row, variant: &'static str, access: Access) -> Row {
-    Row { variant, access, ..row }
-}
-
-const REVOCATIONS: Row = row(
-    Operation::ChangeRevocations,
-    "POST",
-    "/v1/revocations",
-    Listener::PublicAndSocket,
-    Access::Scope(AdminScope::Revoke),
-);
-
-/// The table.
-pub const TABLE: &[Row] = &[
-    row(Operation::Token, "POST", "/oauth2/token", Listener::Public, Access::Evidence),
-    row(
-        Operation::Introspect,
-        "POST",
-        "/oauth2/introspect",
-        Listener::PublicAndSocket,
-        Access::ScopeOrOperator(AdminScope::Introspect),
-    ),
-    row(Operation::Revoke, "POST", "/oauth2/revoke", Listener::Public, Access::Possession),
-    row(Operation::Certificate, "POST", "/v1/x509", Listener::Public, Access::Evidence),
-    row(
-        Operation::DeclareTask,
-        "POST",
-        "/v1/tasks",
-        Listener::PublicAndSocket,
-        Access::Scope(AdminScope::Task),
-    ),
-    row(
-        Operation::CompleteTask,
-        "POST",
-        "/v1/tasks/{owner}/{task}/complete",
-        Listener::PublicAndSocket,
-        Access::ScopeOrTask(AdminScope::Task),
-    ),
-    row(
-        Operation::RevokeTask,
-        "POST",
-        "/v1/tasks/{owner}/{task}/revoke",
-        Listener::PublicAndSocket,
-        Access::ScopeOrTask(AdminScope::Task),
-    ),
-    variant(REVOCATIONS, "revoke, cut_off", Access::Scope(AdminScope::Revoke)),
-    variant(REVOCATIONS, "hold, lift", Access::Scope(AdminScope::Hold)),
-    variant(REVOCATIONS, "revoke key", Access::Scope(AdminScope::Keys)),
-    row(
-        Operation::ListHolds,
-        "GET",
-        "/v1/revocations",
-        Listener::PublicAndSocket,
-        Access::Scope(AdminScope::Hold),
-    ),
-    row(
-        Operation::Decision,
-        "GET",
-        "/v1/decisions/{id}",
-        Listener::PublicAndSocket,
-        Access::Scope(AdminScope::Audit),
-    ),
-    row(
-        Operation::Issuance,
-        "GET",
-        "/v1/issuances/{id}",
-        Listener::PublicAndSocket,
-        Access::Scope(AdminScope::Audit),
-    ),
-    row(Operation::Feed, "GET", "/v1/feed", Listener::PublicAndSocket, Access::Open),
-    row(Operation::FeedStream, "GET", "/v1/feed/stream", Listener::PublicAndSocket, Access::Open),
-    row(Operation::Trust, "GET", "/v1/trust", Listener::PublicAndSocket, Access::Open),
-    row(
-        Operation::OauthMetadata,
-        "GET",
-        "/.well-known/oauth-authorization-server",
-        Listener::Public,
-        Access::Open,
-    ),
-    row(
-        Operation::OpenidMetadata,
-        "GET",
-        "/.well-known/openid-configuration",
-        Listener::Public,
-        Access::Open,
-    ),
-    row(Operation::Jwks, "GET", "/.well-known/jwks.json", Listener::Public, Access::Open),
-    row(Operation::SpiffeBundle, "GET", "/spiffe/bundle.json", Listener::Public, Access::Open),
-    row(Operation::Livez, "GET", "/livez", Listener::Operations, Access::Open),
-    row(Operation::Readyz, "GET", "/readyz", Listener::Operations, Access::Open),
-    row(Operation::Metrics, "GET", "/metrics", Listener::Operations, Access::Open),
-];
 
 /// The kinds of callers that the matrix tells apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -267,6 +178,10 @@ pub enum Verdict {
     Allow,
     /// 403, and nothing has changed.
     Deny,
+    /// It is done for what belongs to the caller's owner.
+    Own,
+    /// 200, and nothing has changed (RFC 7009 section 2.2).
+    Ignored,
     /// The answer of an unknown token (RFC 7662 section 2.2).
     Inactive,
     /// 401, or for evidence its own error.
@@ -280,6 +195,8 @@ impl Verdict {
         match self {
             Self::Allow => "allow",
             Self::Deny => "deny",
+            Self::Own => "its own",
+            Self::Ignored => "ignored",
             Self::Inactive => "inactive",
             Self::Unauthenticated => "unauthenticated",
             Self::NotServed => "-",
@@ -297,24 +214,18 @@ impl Row {
                 Listener::Public | Listener::Operations => Verdict::NotServed,
             };
         }
-        match (self.access, caller) {
-            (Access::Open, _)
-            | (
-                Access::Scope(_) | Access::ScopeOrTask(_) | Access::ScopeOrOperator(_),
-                CallerKind::Scope,
-            )
-            | (
-                Access::Evidence
-                | Access::Possession
-                | Access::ScopeOrTask(_)
-                | Access::ScopeOrOperator(_),
-                CallerKind::Holder,
-            ) => Verdict::Allow,
-            (Access::Evidence | Access::Possession, _) | (_, CallerKind::Anonymous) => {
-                Verdict::Unauthenticated
-            }
-            (Access::ScopeOrOperator(_), _) => Verdict::Inactive,
-            _ => Verdict::Deny,
+        let holds = caller == CallerKind::Holder;
+        match self.access {
+            Access::Open => Verdict::Allow,
+            Access::Evidence | Access::Possession if holds => Verdict::Allow,
+            Access::Evidence => Verdict::Unauthenticated,
+            Access::Possession => Verdict::Ignored,
+            _ if caller == CallerKind::Anonymous => Verdict::Unauthenticated,
+            _ if caller == CallerKind::Scope => Verdict::Allow,
+            Access::ScopeOrTask(_) | Access::ScopeOrOperator(_) if holds => Verdict::Allow,
+            Access::ScopeOrOperator(_) => Verdict::Inactive,
+            Access::ScopeOverOwn(_) if caller == CallerKind::OtherOwner => Verdict::Own,
+            Access::Scope(_) | Access::ScopeOverOwn(_) | Access::ScopeOrTask(_) => Verdict::Deny,
         }
     }
 }
@@ -347,70 +258,15 @@ pub fn covers(rights: &[Right], scope: AdminScope, owner: Option<&Slug>) -> bool
     })
 }
 
-/// `api/authz.txt`: the matrix for people.
-#[must_use]
-pub fn matrix() -> String {
-    let mut text = String::from(
-        "# Who may call what: generated from crates/server/src/authz.rs, do not edit.\n\
-         #\n\
-         # anonymous    no credential at all\n\
-         # no right     a registered workload, by its SVID or a token whose audience is the issuer\n\
-         # other owner  it has the right, limited to another owner than the one concerned\n\
-         # right        it has the right named in the second column\n\
-         # holder       it holds the evidence, the credential, a live credential of the task, or\n\
-         #              operates the audience, that the request is about\n\
-         # socket       the Unix socket of the operator\n\
-         #\n\
-         # deny = 403 and nothing has changed; inactive = the answer of an unknown token;\n\
-         # unauthenticated = 401, or the grant's own error; - = not served there\n\n",
-    );
-    let mut lines = vec![header()];
-    lines.extend(TABLE.iter().map(line));
-    let widths: Vec<usize> = (0..lines.first().map_or(0, Vec::len))
-        .map(|n| lines.iter().filter_map(|l| l.get(n)).map(|c| c.len()).max().unwrap_or(0))
-        .collect();
-    for cells in lines {
-        let padded: Vec<String> =
-            cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        text.push_str(padded.join("  ").trim_end());
-        text.push('\n');
-    }
-    text
-}
-
-fn header() -> Vec<String> {
-    let mut cells = vec!["operation".to_owned(), "access".to_owned()];
-    cells.extend(CallerKind::ALL.map(|kind| kind.as_str().to_owned()));
-    cells
-}
-
-fn line(row: &Row) -> Vec<String> {
-    let mut name = format!("{:<4} {}", row.method, row.path);
-    if !row.variant.is_empty() {
-        name = format!("{name} ({})", row.variant);
-    }
-    let access = match row.access {
-        Access::Open if row.listener == Listener::Operations => {
-            "open, operations listener".to_owned()
-        }
-        Access::Open => "open".to_owned(),
-        Access::Evidence => "evidence".to_owned(),
-        Access::Possession => "possession".to_owned(),
-        Access::Scope(scope) => scope.as_str().to_owned(),
-        Access::ScopeOrTask(scope) => format!("{} or task", scope.as_str()),
-        Access::ScopeOrOperator(scope) => format!("{} or operator", scope.as_str()),
-    };
-    let mut cells = vec![name, access];
-    cells.extend(CallerKind::ALL.map(|kind| row.verdict(kind).as_str().to_owned()));
-    cells
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn right(scope: AdminScope, owner: Option<&str>) -> Right {
-        Right { scope, owner: owner.map(|owner| owner.parse().unwrap()) }
+        Right {
+            scope,
+            owner: owner.map(|owner| owner.parse().unwrap()),
+        }
     }
 
     #[test]
@@ -430,8 +286,11 @@ mod tests {
 
     #[test]
     fn nothing_but_the_public_documents_is_open() {
-        let open: Vec<_> =
-            TABLE.iter().filter(|row| row.access == Access::Open).map(|row| row.path).collect();
+        let open: Vec<_> = TABLE
+            .iter()
+            .filter(|row| row.access == Access::Open)
+            .map(|row| row.path)
+            .collect();
         assert_eq!(
             open,
             [
@@ -453,9 +312,23 @@ mod tests {
     fn rights_are_disjoint_and_an_anonymous_caller_gets_nothing() {
         for row in TABLE {
             if row.access != Access::Open {
-                assert_eq!(row.verdict(CallerKind::Anonymous), Verdict::Unauthenticated);
-                assert_ne!(row.verdict(CallerKind::Workload), Verdict::Allow, "{}", row.path);
-                assert_ne!(row.verdict(CallerKind::OtherOwner), Verdict::Allow, "{}", row.path);
+                let anonymous = row.verdict(CallerKind::Anonymous);
+                assert!(matches!(
+                    anonymous,
+                    Verdict::Unauthenticated | Verdict::Ignored
+                ));
+                assert_ne!(
+                    row.verdict(CallerKind::Workload),
+                    Verdict::Allow,
+                    "{}",
+                    row.path
+                );
+                assert_ne!(
+                    row.verdict(CallerKind::OtherOwner),
+                    Verdict::Allow,
+                    "{}",
+                    row.path
+                );
             }
         }
     }

@@ -64,7 +64,11 @@ impl Statement {
         let payload = compact.payload_bytes().ok()?;
         let statement = feed::Statement::parse(&payload).ok()?;
         let heartbeat = statement.entries.is_empty() && statement.from == statement.to;
-        Some(Self { cursor: format!("{}.{}", statement.epoch, statement.to), heartbeat, text })
+        Some(Self {
+            cursor: format!("{}.{}", statement.epoch, statement.to),
+            heartbeat,
+            text,
+        })
     }
 }
 
@@ -116,7 +120,9 @@ impl Kept {
         self.bytes += statement.text.len();
         self.statements.push_back(Arc::clone(statement));
         while self.statements.len() > KEPT || self.bytes > KEPT_BYTES {
-            let Some(oldest) = self.statements.pop_front() else { break };
+            let Some(oldest) = self.statements.pop_front() else {
+                break;
+            };
             self.bytes -= oldest.text.len();
         }
     }
@@ -125,7 +131,9 @@ impl Kept {
     /// shows a subscriber whether it missed something.
     fn since(&self, cursor: Option<&str>) -> VecDeque<Arc<Statement>> {
         let at = cursor.and_then(|cursor| {
-            self.statements.iter().rposition(|statement| statement.cursor == cursor)
+            self.statements
+                .iter()
+                .rposition(|statement| statement.cursor == cursor)
         });
         let mut missed: VecDeque<_> = match at {
             Some(at) => self.statements.iter().skip(at + 1).cloned().collect(),
@@ -170,7 +178,11 @@ mod tests {
     }
 
     fn statement(to: usize, heartbeat: bool) -> Statement {
-        Statement { cursor: format!("e.{to}"), text: format!("s{to}"), heartbeat }
+        Statement {
+            cursor: format!("e.{to}"),
+            text: format!("s{to}"),
+            heartbeat,
+        }
     }
 
     #[tokio::test]
@@ -231,7 +243,11 @@ mod tests {
         assert_eq!(hub.kept().statements.len(), KEPT);
         for to in 0..3 {
             let text = "x".repeat(KEPT_BYTES / 2);
-            hub.publish(Statement { cursor: format!("e.big{to}"), text, heartbeat: false });
+            hub.publish(Statement {
+                cursor: format!("e.big{to}"),
+                text,
+                heartbeat: false,
+            });
         }
         assert!(hub.kept().bytes <= KEPT_BYTES);
     }

@@ -31,17 +31,20 @@ pub fn generated() -> Vec<(&'static str, String)> {
 mod tests {
     use std::path::Path;
 
-    /// The committed files are what this code generates. `DAYFLY_WRITE_API=1` writes them.
+    /// The committed files are what this code generates. `DAYFLY_BLESS=1` writes them.
     #[test]
     fn generated_files_are_committed() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         for (path, content) in super::generated() {
             let file = root.join(path);
-            if std::env::var_os("DAYFLY_WRITE_API").is_some() {
+            if std::env::var_os("DAYFLY_BLESS").is_some() {
                 std::fs::write(&file, &content).unwrap();
             }
             let committed = std::fs::read_to_string(&file).unwrap_or_default();
-            assert!(committed == content, "{path} is not what the code generates: run `cargo xtask generate`");
+            assert!(
+                committed == content,
+                "{path} is not what the code generates: run `cargo xtask generate`"
+            );
         }
     }
 }

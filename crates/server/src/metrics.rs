@@ -15,8 +15,9 @@ use crate::authz::Operation;
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 
 /// From half a millisecond, a local answer, to ten seconds, the longest request.
-const SECONDS: [f64; 12] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
+const SECONDS: [f64; 12] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0,
+];
 
 /// The metrics of one server.
 pub(crate) struct Metrics {
@@ -52,6 +53,8 @@ pub(crate) struct Metrics {
     pub(crate) audit_refused: Counter,
     /// Audit lines that could not be handed to the sink; the ledger has them.
     pub(crate) audit_lost: Counter,
+    issuers: Family<Vec<(String, String)>, Gauge>,
+    bundles: Family<Vec<(String, String)>, Gauge>,
     reloads: Family<Labels<2>, Counter>,
     /// Whether the last reload kept the former configuration of a part: 1 or 0.
     pub(crate) stale_config: Family<Labels<1>, Gauge>,
@@ -98,8 +101,22 @@ impl Metrics {
             audit_failures: add(r, "audit_failures", "Failed writes of the audit sink"),
             audit_refused: add(r, "audit_refused", "Requests refused for a full audit sink"),
             audit_lost: add(r, "audit_lost", "Audit lines that only the ledger has"),
+            issuers: add(
+                r,
+                "oidc_issuer_ready",
+                "Whether an issuer's tokens can be checked",
+            ),
+            bundles: add(
+                r,
+                "bundle_authorities",
+                "Authorities of a trust domain's bundle",
+            ),
             reloads: add(r, "reloads", "Reloads by part and result"),
-            stale_config: add(r, "stale_config", "Whether a part keeps its former configuration"),
+            stale_config: add(
+                r,
+                "stale_config",
+                "Whether a part keeps its former configuration",
+            ),
             unsettled: add(r, "unsettled", "Issuances that the ledger did not confirm"),
             panics: add(r, "panics", "Panics that were caught"),
             registry,
@@ -117,24 +134,53 @@ impl Metrics {
             404 => "404",
             405 => "405",
             429 => "429",
-            400..=499 => "4xx",
+            402 | 406..=428 | 430..=499 => "4xx",
             503 => "503",
             _ => "5xx",
         };
-        self.requests.get_or_create(&[("operation", operation), ("status", status)]).inc();
-        self.durations.get_or_create(&[("operation", operation)]).observe(seconds);
+        self.requests
+            .get_or_create(&[("operation", operation), ("status", status)])
+            .inc();
+        self.durations
+            .get_or_create(&[("operation", operation)])
+            .observe(seconds);
     }
 
     /// Counts a decision; the outcome is `permit` or the reason's stable name.
     pub(crate) fn decision(&self, grant: &'static str, outcome: &'static str) {
-        self.decisions.get_or_create(&[("grant", grant), ("outcome", outcome)]).inc();
+        self.decisions
+            .get_or_create(&[("grant", grant), ("outcome", outcome)])
+            .inc();
     }
 
     /// Counts a reload of a part of the configuration.
     pub(crate) fn reload(&self, part: &'static str, good: bool) {
         let result = if good { "ok" } else { "refused" };
-        self.reloads.get_or_create(&[("part", part), ("result", result)]).inc();
-        self.stale_config.get_or_create(&[("part", part)]).set(i64::from(!good));
+        self.reloads
+            .get_or_create(&[("part", part), ("result", result)])
+            .inc();
+        self.stale_config
+            .get_or_create(&[("part", part)])
+            .set(i64::from(!good));
+    }
+
+    /// Sets what is known of the configured sources, by their configured names.
+    pub(crate) fn sources(
+        &self,
+        issuers: impl Iterator<Item = (String, bool)>,
+        bundles: impl Iterator<Item = (String, usize)>,
+    ) {
+        self.issuers.clear();
+        for (name, ready) in issuers {
+            let label = vec![("issuer".to_owned(), name)];
+            self.issuers.get_or_create(&label).set(i64::from(ready));
+        }
+        self.bundles.clear();
+        for (name, authorities) in bundles {
+            let label = vec![("trust_domain".to_owned(), name)];
+            let authorities = i64::try_from(authorities).unwrap_or(i64::MAX);
+            self.bundles.get_or_create(&label).set(authorities);
+        }
     }
 
     /// The text that Prometheus scrapes.

@@ -44,7 +44,10 @@ pub fn harden() -> Hardening {
         not_dumpable: rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).is_ok(),
         no_core: rustix::process::setrlimit(
             Resource::Core,
-            Rlimit { current: Some(0), maximum: Some(0) },
+            Rlimit {
+                current: Some(0),
+                maximum: Some(0),
+            },
         )
         .is_ok(),
     };
@@ -63,7 +66,9 @@ pub fn harden() -> Hardening {
 /// Future pages count as well: with a small limit, an allocation far from here would fail. So
 /// memory is locked without a limit, or not at all.
 fn may_lock() -> bool {
-    rustix::process::getrlimit(Resource::Memlock).current.is_none()
+    rustix::process::getrlimit(Resource::Memlock)
+        .current
+        .is_none()
         || rustix::process::geteuid().is_root()
 }
 

@@ -15,7 +15,9 @@ impl SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the rim reads the clock")]
     #[must_use]
     pub fn new() -> Self {
-        Self { start: Instant::now() }
+        Self {
+            start: Instant::now(),
+        }
     }
 }
 
@@ -28,11 +30,12 @@ impl Default for SystemClock {
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the rim reads the clock")]
     fn now(&self) -> Now {
-        let millis = |duration: std::time::Duration| {
-            u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-        };
+        let millis =
+            |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Now {
-            unix_ms: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis),
+            unix_ms: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, millis),
             monotonic_ms: millis(self.start.elapsed()),
         }
     }

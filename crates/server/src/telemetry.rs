@@ -75,8 +75,14 @@ fn is_ours(target: &str) -> bool {
 /// A panic's message can quote what was being handled. The log gets the place alone.
 fn report_panics_without_payload() {
     std::panic::set_hook(Box::new(|info| {
-        let (file, line) = info.location().map_or(("unknown", 0), |at| (at.file(), at.line()));
-        tracing::error!(file, line, "a panic: this is a bug, please report it with this line");
+        let (file, line) = info
+            .location()
+            .map_or(("unknown", 0), |at| (at.file(), at.line()));
+        tracing::error!(
+            file,
+            line,
+            "a panic: this is a bug, please report it with this line"
+        );
     }));
 }
 

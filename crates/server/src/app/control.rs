@@ -1,6 +1,7 @@
 //! Writing to control: revocations, holds, tasks, keys.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dayfly_issuer::control::{Body, ControlError, ControlView, TaskState};
@@ -66,7 +67,9 @@ impl App {
             request_id: request_id.to_string(),
         };
         // In a task of its own: a caller that hangs up must not drop it half way.
-        tokio::spawn(work.run()).await.map_err(|_| ControlWriteError::BrokeOff)?
+        tokio::spawn(work.run())
+            .await
+            .map_err(|_| ControlWriteError::BrokeOff)?
     }
 
     /// Does what the key lifecycle asks for.
@@ -75,7 +78,11 @@ impl App {
         for action in actions {
             match action {
                 Action::Publish(body) => bodies.push(body),
-                Action::Activated { key_use, kid, cold_start } => {
+                Action::Activated {
+                    key_use,
+                    kid,
+                    cold_start,
+                } => {
                     tracing::info!(?key_use, kid, cold_start, "a key begins to sign");
                 }
                 Action::Tainted { key_use, kid } => {
@@ -87,15 +94,28 @@ impl App {
             return;
         }
         let by = format!("replica:{}", self.replica);
-        if let Err(error) = self.put(&by, "", &bodies, self.clock.now()).await {
-            tracing::warn!(error = crate::http::whole_chain(&error), "keys could not be published");
+        let written = self.put(&by, "", &bodies, self.clock.now()).await;
+        // It is tried again with each tick; one line at each end of an outage is enough.
+        let failed_before = self
+            .publishing_fails
+            .swap(written.is_err(), Ordering::Relaxed);
+        match written {
+            Err(error) if !failed_before => {
+                let error = crate::http::whole_chain(&error);
+                tracing::warn!(error, "keys could not be published");
+            }
+            Ok(()) if failed_before => tracing::info!("keys are published again"),
+            _ => {}
         }
     }
 
     /// Ends the leases of the keys, so that other replicas stop waiting for this one.
     pub(crate) async fn drain(&self) {
         let actions = self.keys().drain(self.clock.now());
-        if tokio::time::timeout(DRAIN_WAIT, self.act(actions)).await.is_err() {
+        if tokio::time::timeout(DRAIN_WAIT, self.act(actions))
+            .await
+            .is_err()
+        {
             tracing::warn!("the leases of the keys were not ended; they lapse by themselves");
         }
     }
@@ -111,9 +131,15 @@ impl App {
             let view = self.view();
             let store = view.store().ok_or(ControlWriteError::StoreUnknown)?;
             let seal = |body: &Body| view.seal(now.time(), by, reason, body.clone());
-            (store.generation, bodies.iter().map(seal).collect::<Result<Vec<_>, _>>()?)
+            (
+                store.generation,
+                bodies.iter().map(seal).collect::<Result<Vec<_>, _>>()?,
+            )
         };
-        self.issuer.ledger().write_control(generation, &writes).await?;
+        self.issuer
+            .ledger()
+            .write_control(generation, &writes)
+            .await?;
         Ok(())
     }
 
@@ -144,7 +170,10 @@ struct Write {
 impl Write {
     async fn run(self) -> Result<(), ControlWriteError> {
         let now = self.app.clock.now();
-        let written = self.app.put(&self.by, &self.reason, &self.bodies, now).await;
+        let written = self
+            .app
+            .put(&self.by, &self.reason, &self.bodies, now)
+            .await;
         self.app.audit.note(self.line(now, written.is_ok())).await;
         written?;
         self.app.hear(&self.bodies).await;
@@ -169,13 +198,22 @@ impl Write {
 /// Whether a view knows a fact, or something stricter.
 fn knows(view: &ControlView, body: &Body) -> bool {
     match body {
-        Body::CutOff { kind, value, before, .. } => {
-            view.cut_off(*kind, value).is_some_and(|known| *before <= known)
-        }
-        Body::Hold { kind, value, active } => view.hold(*kind, value).is_some() == *active,
-        Body::Task { task, state, .. } => {
-            view.task(task).is_some_and(|(known, _)| known == *state || known != TaskState::Open)
-        }
+        Body::CutOff {
+            kind,
+            value,
+            before,
+            ..
+        } => view
+            .cut_off(*kind, value)
+            .is_some_and(|known| *before <= known),
+        Body::Hold {
+            kind,
+            value,
+            active,
+        } => view.hold(*kind, value).is_some() == *active,
+        Body::Task { task, state, .. } => view
+            .task(task)
+            .is_some_and(|(known, _)| known == *state || known != TaskState::Open),
         Body::Key(record) => view.key_record(&record.kid).is_some(),
     }
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::extract::Request;
+use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::serve::IncomingStream;
@@ -42,9 +42,15 @@ pub(super) struct Served {
 }
 
 pub(super) fn serve(app: &Arc<App>, reloader: &Arc<Reloader>, bound: Bound) -> Served {
-    let Bound { public, operations, admin } = bound;
+    let Bound {
+        public,
+        operations,
+        admin,
+    } = bound;
     let at = |listener: &TcpListener| {
-        listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)))
+        listener
+            .local_addr()
+            .unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)))
     };
     let (public_at, operations_at) = (at(&public), at(&operations));
     let mut tasks = vec![serve_public(app, reloader, public)];
@@ -96,8 +102,8 @@ fn serve_plain(app: &Arc<App>, listener: TcpListener) -> JoinHandle<()> {
     let stopping = app.stopping.clone();
     let router = http::operations(app);
     tokio::spawn(async move {
-        let serving = axum::serve(listener, router)
-            .with_graceful_shutdown(stopping.cancelled_owned());
+        let serving =
+            axum::serve(listener, router).with_graceful_shutdown(stopping.cancelled_owned());
         if let Err(error) = serving.await {
             tracing::error!(%error, "the operations listener ended");
         }
@@ -127,14 +133,20 @@ impl Connected<IncomingStream<'_, UnixListener>> for SocketPeer {
 
 /// The mode of the file says who may connect, the kernel who did.
 async fn only_this_user(mut request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<ConnectInfo<SocketPeer>>().map(|info| info.0);
+    let peer = request
+        .extensions()
+        .get::<ConnectInfo<SocketPeer>>()
+        .map(|info| info.0);
     match peer {
         Some(peer) if is_trusted(peer.uid) => {
             request.extensions_mut().insert(peer);
             next.run(request).await
         }
         _ => {
-            tracing::warn!(uid = peer.map(|peer| peer.uid), "refused a user of the admin socket");
+            tracing::warn!(
+                uid = peer.map(|peer| peer.uid),
+                "refused a user of the admin socket"
+            );
             Problem::forbidden().into_response()
         }
     }
@@ -147,8 +159,10 @@ fn is_trusted(uid: u32) -> bool {
 /// Binds the admin socket. It is never there with another mode than 0600: it is made in a folder
 /// that only its owner can enter, and then moved.
 pub(super) fn bind_admin(path: &Path) -> Result<(UnixListener, PathBuf), StartError> {
-    let failed =
-        |source| StartError::Bind { at: path.display().to_string(), source };
+    let failed = |source| StartError::Bind {
+        at: path.display().to_string(),
+        source,
+    };
     free(path).map_err(failed)?;
     let parent = path.parent().unwrap_or(Path::new("."));
     let mut bytes = [0; 4];
@@ -176,10 +190,16 @@ fn free(path: &Path) -> std::io::Result<()> {
         Err(error) => return Err(error),
     };
     if !about.file_type().is_socket() {
-        return Err(Error::new(ErrorKind::AlreadyExists, "there is a file that is no socket"));
+        return Err(Error::new(
+            ErrorKind::AlreadyExists,
+            "there is a file that is no socket",
+        ));
     }
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        return Err(Error::new(ErrorKind::AddrInUse, "another process serves there"));
+        return Err(Error::new(
+            ErrorKind::AddrInUse,
+            "another process serves there",
+        ));
     }
     Ok(())
 }
@@ -195,7 +215,10 @@ mod tests {
         let (first, _) = bind_admin(&path).unwrap();
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert!(bind_admin(&path).is_err(), "one that is served is left alone");
+        assert!(
+            bind_admin(&path).is_err(),
+            "one that is served is left alone"
+        );
         drop(first);
         assert!(bind_admin(&path).is_ok());
         let names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().collect();
@@ -209,6 +232,24 @@ mod tests {
         std::fs::write(&path, "precious").unwrap();
         assert!(bind_admin(&path).is_err());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+    }
+
+    /// Over the real socket: the kernel says who is there, and nobody else gets in.
+    #[tokio::test]
+    async fn the_operator_of_this_machine_gets_in() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let world = crate::http::tests::World::new().await;
+        let path = world.running.admin_socket().unwrap();
+        let mut stream = tokio::net::UnixStream::connect(path).await.unwrap();
+        let request = "GET /v1/revocations HTTP/1.1\r\nhost: dayfly\r\nconnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(answer.contains("{\"holds\":[]}"), "{answer}");
+        let socket = path.to_owned();
+        world.running.shutdown().await;
+        assert!(!socket.exists());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The server: everything wired, started and stopped.
 
-mod listeners;
 mod control;
+mod listeners;
 mod open;
 mod state;
 
@@ -42,7 +42,11 @@ impl Settings {
     /// A configuration that was put together in code.
     #[must_use]
     pub const fn new(config: Config) -> Self {
-        Self { config, file: None, watch: true }
+        Self {
+            config,
+            file: None,
+            watch: true,
+        }
     }
 
     /// The main file `path`.
@@ -50,7 +54,11 @@ impl Settings {
     /// # Errors
     /// Every mistake in the file, with its line.
     pub fn load(path: &Path) -> Result<Self, crate::config::ConfigErrors> {
-        Ok(Self { config: Config::load(path)?, file: Some(path.to_owned()), watch: true })
+        Ok(Self {
+            config: Config::load(path)?,
+            file: Some(path.to_owned()),
+            watch: true,
+        })
     }
 }
 
@@ -132,7 +140,9 @@ impl Running {
                 tokio::time::sleep(step).await;
             }
         };
-        tokio::time::timeout(wait, waiting).await.map_err(|_| self.app.unready())
+        tokio::time::timeout(wait, waiting)
+            .await
+            .map_err(|_| self.app.unready())
     }
 
     /// Reads configuration, registry, guardrails, bundles, issuers and certificates again. What is
@@ -157,6 +167,10 @@ impl Running {
         }
         self.app.drain().await;
         self.stop_tasks();
+        // Until the last of them is gone, the embedded ledger is open.
+        for task in std::mem::take(&mut self.tasks) {
+            let _ = task.await;
+        }
         self.app.audit.close().await;
         if let Some(writer) = self.audit.take() {
             let _ = tokio::task::spawn_blocking(move || writer.finish(AUDIT_DRAIN)).await;

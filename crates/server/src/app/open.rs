@@ -149,7 +149,14 @@ fn open_files(config: &Config, clock: SystemClock) -> Result<Opened, StartError>
         ),
         None => None,
     };
-    Ok(Opened { sources, bundles, tls, oidc, authority, replica })
+    Ok(Opened {
+        sources,
+        bundles,
+        tls,
+        oidc,
+        authority,
+        replica,
+    })
 }
 
 fn wire(
@@ -161,13 +168,22 @@ fn wire(
     secrets: Vec<ClusterSecret>,
     bound: Bound,
 ) -> Result<Running, StartError> {
-    let Opened { sources, bundles, tls, oidc, authority, replica } = opened;
+    let Opened {
+        sources,
+        bundles,
+        tls,
+        oidc,
+        authority,
+        replica,
+    } = opened;
     let metrics = Arc::new(Metrics::new());
     let (audit, writer) = open_audit(&config, &metrics)?;
     let policy = Arc::new(sources.registry);
     let max_lifetime_secs = policy.max_lifetime_secs();
-    let control =
-        Arc::new(RwLock::new(ControlView::new(secrets, RETENTION.after_end_secs())));
+    let control = Arc::new(RwLock::new(ControlView::new(
+        secrets,
+        RETENTION.after_end_secs(),
+    )));
     let issuer = Arc::new(Issuer::new(
         issuer_config(&config, &replica, max_lifetime_secs),
         ledger,
@@ -195,10 +211,14 @@ fn wire(
         own_any: own.any,
         own_unbound: own.unbound,
         feed: FeedHub::new(config.limits.feed_subscribers, Arc::clone(&metrics)),
-        signer: Mutex::new(FeedSigner::new(config.issuer.to_string(), max_lifetime_secs)),
+        signer: Mutex::new(FeedSigner::new(
+            config.issuer.to_string(),
+            max_lifetime_secs,
+        )),
         lifecycle: Mutex::new(KeyLifecycle::new(lifecycle_config(&config, &replica))?),
         authority,
         followed: watch::Sender::default(),
+        publishing_fails: std::sync::atomic::AtomicBool::new(false),
         keys_wanted: tokio::sync::Notify::new(),
         feed_wanted: tokio::sync::Notify::new(),
         stopping: CancellationToken::new(),
@@ -207,7 +227,17 @@ fn wire(
         replica,
         metrics,
     });
-    Ok(run(settings, app, Parts { bundles, tls, oidc, writer, bound }))
+    Ok(run(
+        settings,
+        app,
+        Parts {
+            bundles,
+            tls,
+            oidc,
+            writer,
+            bound,
+        },
+    ))
 }
 
 struct Parts {
@@ -219,11 +249,25 @@ struct Parts {
 }
 
 fn run(settings: Settings, app: Arc<App>, parts: Parts) -> Running {
-    let Parts { bundles, tls, oidc, writer, bound } = parts;
-    let reloader = Arc::new(Reloader::new(Arc::clone(&app), settings.file, bundles, tls, oidc));
+    let Parts {
+        bundles,
+        tls,
+        oidc,
+        writer,
+        bound,
+    } = parts;
+    let reloader = Arc::new(Reloader::new(
+        Arc::clone(&app),
+        settings.file,
+        bundles,
+        tls,
+        oidc,
+    ));
     let mut background = tasks::spawn(&app);
     if settings.watch {
-        background.push(tokio::spawn(crate::tasks::watch::follow(Arc::clone(&reloader))));
+        background.push(tokio::spawn(crate::tasks::watch::follow(Arc::clone(
+            &reloader,
+        ))));
     }
     let served = listeners::serve(&app, &reloader, bound);
     Running {
@@ -258,7 +302,10 @@ impl OwnVerifiers {
         Ok(Self {
             of_issuer: builder().audience(issuer).build()?,
             any: builder().danger_any_audience().build()?,
-            unbound: builder().danger_any_audience().danger_any_binding().build()?,
+            unbound: builder()
+                .danger_any_audience()
+                .danger_any_binding()
+                .build()?,
         })
     }
 }
@@ -294,17 +341,12 @@ fn lifecycle_config(config: &Config, replica: &str) -> LifecycleConfig {
     }
 }
 
-fn open_audit(
-    config: &Config,
-    metrics: &Arc<Metrics>,
-) -> Result<(AuditTrail, Writer), AuditError> {
+fn open_audit(config: &Config, metrics: &Arc<Metrics>) -> Result<(AuditTrail, Writer), AuditError> {
     let sink = config.audit_file().map_or(Sink::Stdout, Sink::File);
     AuditTrail::start(sink, Arc::clone(metrics))
 }
 
-async fn open_ledger(
-    config: &Config,
-) -> Result<(Arc<dyn Ledger>, Vec<ClusterSecret>), StartError> {
+async fn open_ledger(config: &Config) -> Result<(Arc<dyn Ledger>, Vec<ClusterSecret>), StartError> {
     let Some(redis) = &config.ledger.redis else {
         let directory = config.data_dir.clone();
         let ledger = tokio::task::spawn_blocking(move || EmbeddedLedger::open(&directory))
@@ -326,7 +368,9 @@ async fn open_ledger(
 
 /// The URL with the password from its file.
 fn with_password(url: &str, config: &Config) -> Result<String, StartError> {
-    let Some(password) = redis_password(config)? else { return Ok(url.to_owned()) };
+    let Some(password) = redis_password(config)? else {
+        return Ok(url.to_owned());
+    };
     let refused =
         || SourceError::Name("`ledger.redis` cannot have a password from a file".to_owned());
     let mut url = url::Url::parse(url).map_err(|_| refused())?;
@@ -335,13 +379,19 @@ fn with_password(url: &str, config: &Config) -> Result<String, StartError> {
 }
 
 async fn bind(at: std::net::SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(at).await.map_err(|source| StartError::Bind { at: at.to_string(), source })
+    TcpListener::bind(at)
+        .await
+        .map_err(|source| StartError::Bind {
+            at: at.to_string(),
+            source,
+        })
 }
 
 fn address(listener: &TcpListener) -> Result<std::net::SocketAddr, StartError> {
-    listener
-        .local_addr()
-        .map_err(|source| StartError::Bind { at: "the public listener".to_owned(), source })
+    listener.local_addr().map_err(|source| StartError::Bind {
+        at: "the public listener".to_owned(),
+        source,
+    })
 }
 
 fn with_port(issuer: &IssuerUrl, port: u16) -> Result<IssuerUrl, StartError> {
@@ -353,8 +403,14 @@ fn with_port(issuer: &IssuerUrl, port: u16) -> Result<IssuerUrl, StartError> {
 /// The directory of ledger and audit is the owner's alone.
 fn private_directory(path: &Path) -> Result<(), StartError> {
     use std::os::unix::fs::DirBuilderExt;
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|source| StartError::Data { path: path.to_owned(), source })
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path);
+    made.map_err(|source| StartError::Data {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// The configured name, or one that is drawn once and kept.
@@ -364,7 +420,10 @@ fn replica_name(config: &Config) -> Result<String, StartError> {
         return Ok(name.to_string());
     }
     let path = config.data_dir.join(REPLICA_FILE);
-    let failed = |source| StartError::Data { path: path.clone(), source };
+    let failed = |source| StartError::Data {
+        path: path.clone(),
+        source,
+    };
     match std::fs::read_to_string(&path) {
         Ok(text) if text.trim().parse::<dayfly_token::Slug>().is_ok() => {
             return Ok(text.trim().to_owned());
@@ -378,6 +437,9 @@ fn replica_name(config: &Config) -> Result<String, StartError> {
     let name = format!("r-{:08x}", u32::from_be_bytes(bytes));
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
-    options.open(&path).and_then(|mut file| file.write_all(name.as_bytes())).map_err(failed)?;
+    options
+        .open(&path)
+        .and_then(|mut file| file.write_all(name.as_bytes()))
+        .map_err(failed)?;
     Ok(name)
 }

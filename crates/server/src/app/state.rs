@@ -1,5 +1,6 @@
 //! What every handler and every background task shares.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use arc_swap::ArcSwap;
@@ -23,8 +24,10 @@ use crate::tasks::authority::Authority;
 
 /// L and S at their largest: what a revocation outlives. The registry's own L can grow at a reload,
 /// and what was revoked before must still be known then.
-pub(crate) const RETENTION: Retention =
-    Retention { max_lifetime_secs: MAX_LIFETIME_SECS, leeway_secs: MAX_LEEWAY_SECS };
+pub(crate) const RETENTION: Retention = Retention {
+    max_lifetime_secs: MAX_LIFETIME_SECS,
+    leeway_secs: MAX_LEEWAY_SECS,
+};
 
 /// A snapshot is signed once for all who ask within this time, in milliseconds: asking costs
 /// nothing, and nobody can make the issuer sign without end.
@@ -53,6 +56,8 @@ pub(crate) struct App {
     pub(crate) authority: Option<Authority>,
     /// How far the control follower is.
     pub(crate) followed: watch::Sender<Progress>,
+    /// Whether the last attempt to publish keys failed.
+    pub(crate) publishing_fails: AtomicBool,
     /// Wakes the task that looks after the keys.
     pub(crate) keys_wanted: tokio::sync::Notify,
     /// Wakes the task that signs the feed.
@@ -98,7 +103,9 @@ impl App {
 
     /// The signing keys of this replica.
     pub(crate) fn keys(&self) -> MutexGuard<'_, KeyLifecycle> {
-        self.lifecycle.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lifecycle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The signer of the feed.
@@ -107,7 +114,10 @@ impl App {
     }
 
     /// How long revocations are kept.
-    #[expect(clippy::unused_self, reason = "reads as a property of the server at its callers")]
+    #[expect(
+        clippy::unused_self,
+        reason = "reads as a property of the server at its callers"
+    )]
     pub(crate) const fn retention(&self) -> Retention {
         RETENTION
     }
@@ -139,7 +149,11 @@ impl App {
             return Ok(Arc::clone(&known.text));
         }
         let text: Arc<str> = self.feed_signer().snapshot(&self.view(), now)?.into();
-        *cached = Some(Snapshot { text: Arc::clone(&text), signed_ms: now.monotonic_ms, changes });
+        *cached = Some(Snapshot {
+            text: Arc::clone(&text),
+            signed_ms: now.monotonic_ms,
+            changes,
+        });
         Ok(text)
     }
 
@@ -172,12 +186,28 @@ impl App {
         let set = |name, count: i64| self.metrics.keys.get_or_create(&[("use", name)]).set(count);
         set("token", count(KeyUse::Token).unwrap_or(i64::MAX));
         set("feed", count(KeyUse::Feed).unwrap_or(i64::MAX));
-        let age = self.view().as_of().map(|as_of| now.time().seconds_since(as_of));
+        let age = self
+            .view()
+            .as_of()
+            .map(|as_of| now.time().seconds_since(as_of));
         #[expect(clippy::cast_precision_loss, reason = "seconds for a gauge")]
-        self.metrics.control_age.set(age.map_or(f64::INFINITY, |age| age as f64));
+        self.metrics
+            .control_age
+            .set(age.map_or(f64::INFINITY, |age| age as f64));
         self.metrics.ready.set(i64::from(self.unready().is_empty()));
         let starts = self.keys().cold_starts();
-        self.metrics.cold_starts.set(i64::try_from(starts).unwrap_or(i64::MAX));
-        self.metrics.audit_backlog.set(i64::try_from(self.audit.backlog()).unwrap_or(i64::MAX));
+        self.metrics
+            .cold_starts
+            .set(i64::try_from(starts).unwrap_or(i64::MAX));
+        self.metrics
+            .audit_backlog
+            .set(i64::try_from(self.audit.backlog()).unwrap_or(i64::MAX));
+        let attestor = self.attestor.load();
+        let issuers = attestor.oidc_issuers().status().into_iter();
+        let bundles = attestor.trust_bundles().status().into_iter();
+        self.metrics.sources(
+            issuers.map(|issuer| (issuer.name.to_string(), issuer.ready)),
+            bundles.map(|bundle| (bundle.trust_domain.to_string(), bundle.authorities)),
+        );
     }
 }

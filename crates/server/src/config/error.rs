@@ -30,13 +30,21 @@ pub(super) struct Mistake {
 
 impl Mistake {
     pub(super) fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { key: key.into(), message: message.into() }
+        Self {
+            key: key.into(),
+            message: message.into(),
+        }
     }
 }
 
 impl ConfigErrors {
     pub(super) fn one(path: &Path, line: Option<usize>, key: String, message: String) -> Self {
-        Self(vec![ConfigError { path: path.to_owned(), line, key, message }])
+        Self(vec![ConfigError {
+            path: path.to_owned(),
+            line,
+            key,
+            message,
+        }])
     }
 
     /// The message of the TOML reader, without the lines around it: they may hold what is no
@@ -47,12 +55,14 @@ impl ConfigErrors {
     }
 
     pub(super) fn of(path: &Path, places: &Places, mistakes: Vec<Mistake>) -> Self {
-        let placed = mistakes.into_iter().map(|Mistake { key, message }| ConfigError {
-            path: path.to_owned(),
-            line: places.line_of(&key),
-            key,
-            message,
-        });
+        let placed = mistakes
+            .into_iter()
+            .map(|Mistake { key, message }| ConfigError {
+                path: path.to_owned(),
+                line: places.line_of(&key),
+                key,
+                message,
+            });
         Self(placed.collect())
     }
 }

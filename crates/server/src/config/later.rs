@@ -6,10 +6,22 @@ use super::place::Places;
 
 /// Settings that come later, by key without array positions, and what to write meanwhile.
 const LATER: &[(&str, &str)] = &[
-    ("ledger.sentinel", "Redis Sentinel is not supported yet; name one server as `redis`"),
-    ("ledger.cluster", "Redis Cluster is not supported yet; name one server as `redis`"),
-    ("ledger.partitions", "more than one partition is not supported yet; leave it out"),
-    ("ledger.ack.replicas", "`replicas` is not supported yet; write `ack = \"memory\"`"),
+    (
+        "ledger.sentinel",
+        "Redis Sentinel is not supported yet; name one server as `redis`",
+    ),
+    (
+        "ledger.cluster",
+        "Redis Cluster is not supported yet; name one server as `redis`",
+    ),
+    (
+        "ledger.partitions",
+        "more than one partition is not supported yet; leave it out",
+    ),
+    (
+        "ledger.ack.replicas",
+        "`replicas` is not supported yet; write `ack = \"memory\"`",
+    ),
     (
         "trust_domain_bundle.endpoint",
         "bundle endpoints are not supported yet; fetch the bundle and name it as `file`",
@@ -18,20 +30,48 @@ const LATER: &[(&str, &str)] = &[
         "trust_domain_bundle.workload_api",
         "the Workload API is not supported yet; name the bundle as `file`",
     ),
-    ("x509.pkcs11", "PKCS#11 is not supported yet; see `danger_root_key_file`"),
-    ("x509.vault", "Vault and OpenBao are not supported yet; see `danger_root_key_file`"),
+    (
+        "x509.pkcs11",
+        "PKCS#11 is not supported yet; see `danger_root_key_file`",
+    ),
+    (
+        "x509.vault",
+        "Vault and OpenBao are not supported yet; see `danger_root_key_file`",
+    ),
     ("dpop", "DPoP is not supported yet; leave the section out"),
-    ("status_list", "Token Status Lists are not supported yet; leave the section out"),
-    ("proxy", "identity headers of proxies are not supported yet; let clients connect directly"),
-    ("telemetry", "OpenTelemetry is not supported yet; leave the section out"),
+    (
+        "status_list",
+        "Token Status Lists are not supported yet; leave the section out",
+    ),
+    (
+        "proxy",
+        "identity headers of proxies are not supported yet; let clients connect directly",
+    ),
+    (
+        "telemetry",
+        "OpenTelemetry is not supported yet; leave the section out",
+    ),
 ];
 
 /// Values that come later.
 const LATER_VALUES: &[(&str, &[&str], &str)] = &[
-    ("ledger.ack", &["fsync"], "`fsync` is not supported yet; write `ack = \"memory\"`"),
+    (
+        "ledger.ack",
+        &["fsync"],
+        "`fsync` is not supported yet; write `ack = \"memory\"`",
+    ),
     (
         "oidc_issuer.preset",
-        &["gitlab", "kubernetes", "buildkite", "circleci", "terraform", "google", "azure", "aws"],
+        &[
+            "gitlab",
+            "kubernetes",
+            "buildkite",
+            "circleci",
+            "terraform",
+            "google",
+            "azure",
+            "aws",
+        ],
         "this preset is not built yet; write `preset = \"custom\"` with `name`, `issuer` and \
          `audiences`, and pin immutable identifiers in the rules",
     ),

@@ -19,11 +19,11 @@ pub use file::{
 };
 pub use period::{Period, PeriodError};
 pub use secret::{SecretError, read_secret};
+pub use sources::{Report, SourceError, Sources, check};
 pub(crate) use sources::{
     algorithm, bundle_sources, cluster_secrets, operations_tls, read_pem, redis_password, root_key,
     tls, warnings,
 };
-pub use sources::{Report, SourceError, Sources, check};
 pub use url::{IssuerUrl, RedisUrl, UrlError};
 
 use dayfly_token::TrustDomain;
@@ -58,7 +58,11 @@ impl Config {
             toml::from_str(text).map_err(|error| ConfigErrors::toml(path, text, &error))?;
         config.resolve(base);
         let mistakes = validate::mistakes(&config);
-        if mistakes.is_empty() { Ok(config) } else { Err(ConfigErrors::of(path, &places, mistakes)) }
+        if mistakes.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigErrors::of(path, &places, mistakes))
+        }
     }
 
     /// A configuration for development and tests, everything below `dir`: the embedded ledger, a
@@ -79,11 +83,17 @@ impl Config {
                 danger_plain_operations: false,
                 admin_socket: Some(dir.join("admin.sock")),
             },
-            tls: Tls { cert_file: dir.join("tls.crt"), key_file: dir.join("tls.key") },
+            tls: Tls {
+                cert_file: dir.join("tls.crt"),
+                key_file: dir.join("tls.key"),
+            },
             ledger: LedgerSection::default(),
             trust_domain_bundle: Vec::new(),
             oidc_issuer: Vec::new(),
-            x509: Some(X509 { danger_ephemeral_root: true, ..X509::default() }),
+            x509: Some(X509 {
+                danger_ephemeral_root: true,
+                ..X509::default()
+            }),
             limits: Limits::default(),
             keys: Keys::default(),
             audit: Audit::default(),
@@ -100,7 +110,11 @@ impl Config {
         if mistakes.is_empty() {
             return Ok(());
         }
-        Err(ConfigErrors::of(Path::new("configuration"), &Places::none(), mistakes))
+        Err(ConfigErrors::of(
+            Path::new("configuration"),
+            &Places::none(),
+            mistakes,
+        ))
     }
 
     /// Where the audit trail goes when it is a file.
@@ -109,7 +123,12 @@ impl Config {
         if self.audit.stdout {
             return None;
         }
-        Some(self.audit.file.clone().unwrap_or_else(|| self.data_dir.join("audit.jsonl")))
+        Some(
+            self.audit
+                .file
+                .clone()
+                .unwrap_or_else(|| self.data_dir.join("audit.jsonl")),
+        )
     }
 
     /// The settings that differ and take effect at a restart only, by their names.
@@ -123,13 +142,26 @@ impl Config {
             ("listen", self.listen == other.listen),
             ("ledger", self.ledger == other.ledger),
             ("x509", self.x509 == other.x509),
-            ("limits.feed_subscribers", self.limits.feed_subscribers == other.limits.feed_subscribers),
-            ("limits.request_timeout", self.limits.request_timeout == other.limits.request_timeout),
-            ("limits.connection_age", self.limits.connection_age == other.limits.connection_age),
+            (
+                "limits.feed_subscribers",
+                self.limits.feed_subscribers == other.limits.feed_subscribers,
+            ),
+            (
+                "limits.request_timeout",
+                self.limits.request_timeout == other.limits.request_timeout,
+            ),
+            (
+                "limits.connection_age",
+                self.limits.connection_age == other.limits.connection_age,
+            ),
             ("keys", self.keys == other.keys),
             ("audit", self.audit == other.audit),
         ];
-        fixed.iter().filter(|(_, same)| !same).map(|(name, _)| *name).collect()
+        fixed
+            .iter()
+            .filter(|(_, same)| !same)
+            .map(|(name, _)| *name)
+            .collect()
     }
 
     fn resolve(&mut self, base: &Path) {
@@ -144,7 +176,11 @@ impl Config {
         paths.extend(&mut self.ledger.ca_file);
         paths.extend(&mut self.ledger.cluster_secret_file);
         paths.extend(&mut self.ledger.former_cluster_secret_files);
-        paths.extend(self.trust_domain_bundle.iter_mut().map(|bundle| &mut bundle.file));
+        paths.extend(
+            self.trust_domain_bundle
+                .iter_mut()
+                .map(|bundle| &mut bundle.file),
+        );
         for issuer in &mut self.oidc_issuer {
             paths.extend(&mut issuer.jwks_file);
             paths.extend(&mut issuer.ca_file);

@@ -14,7 +14,9 @@ pub struct Period(Duration);
 
 /// What is no span of time.
 #[derive(Debug, thiserror::Error)]
-#[error("`{text}` is no span of time; write a whole number and a unit, such as `250ms`, `30s`, `5m`, `24h` or `7d`")]
+#[error(
+    "`{text}` is no span of time; write a whole number and a unit, such as `250ms`, `30s`, `5m`, `24h` or `7d`"
+)]
 pub struct PeriodError {
     text: String,
 }
@@ -58,8 +60,12 @@ impl FromStr for Period {
     type Err = PeriodError;
 
     fn from_str(text: &str) -> Result<Self, PeriodError> {
-        let refused = || PeriodError { text: text.chars().take(MAX_TEXT).collect() };
-        let at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(refused)?;
+        let refused = || PeriodError {
+            text: text.chars().take(MAX_TEXT).collect(),
+        };
+        let at = text
+            .find(|c: char| !c.is_ascii_digit())
+            .ok_or_else(refused)?;
         let (digits, unit) = text.split_at_checked(at).ok_or_else(refused)?;
         let number: u64 = digits.parse().map_err(|_| refused())?;
         let millis_each = match unit {
@@ -70,15 +76,25 @@ impl FromStr for Period {
             "d" => 24 * 3600 * 1000,
             _ => return Err(refused()),
         };
-        number.checked_mul(millis_each).map(Self::from_millis).ok_or_else(refused)
+        number
+            .checked_mul(millis_each)
+            .map(Self::from_millis)
+            .ok_or_else(refused)
     }
 }
 
 impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.as_millis();
-        let units = [(24 * 3600 * 1000, "d"), (3600 * 1000, "h"), (60 * 1000, "m"), (1000, "s")];
-        let whole = units.iter().find(|(each, _)| millis >= *each && millis % each == 0);
+        let units = [
+            (24 * 3600 * 1000, "d"),
+            (3600 * 1000, "h"),
+            (60 * 1000, "m"),
+            (1000, "s"),
+        ];
+        let whole = units
+            .iter()
+            .find(|(each, _)| millis >= *each && millis.is_multiple_of(*each));
         match whole {
             Some((each, unit)) => write!(f, "{}{unit}", millis / each),
             None => write!(f, "{millis}ms"),
@@ -121,7 +137,11 @@ mod tests {
             ("24h", 86_400_000),
             ("7d", 604_800_000),
         ] {
-            assert_eq!(text.parse::<Period>().unwrap().as_millis(), millis, "{text}");
+            assert_eq!(
+                text.parse::<Period>().unwrap().as_millis(),
+                millis,
+                "{text}"
+            );
         }
         assert_eq!(Period::from_secs(90).to_string(), "90s");
         assert_eq!(Period::from_secs(3600).to_string(), "1h");
@@ -130,7 +150,18 @@ mod tests {
 
     #[test]
     fn refuses_what_is_ambiguous_or_overflows() {
-        for text in ["", "5", "m", "-5s", "1.5h", "5 m", "5M", "5m30s", "99999999999999999999s", "18446744073709551615d"] {
+        for text in [
+            "",
+            "5",
+            "m",
+            "-5s",
+            "1.5h",
+            "5 m",
+            "5M",
+            "5m30s",
+            "99999999999999999999s",
+            "18446744073709551615d",
+        ] {
             assert!(text.parse::<Period>().is_err(), "{text}");
         }
     }

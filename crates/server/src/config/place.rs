@@ -13,7 +13,10 @@ pub(super) struct Places {
 
 impl Places {
     pub(super) fn none() -> Self {
-        Self { lines: BTreeMap::new(), texts: BTreeMap::new() }
+        Self {
+            lines: BTreeMap::new(),
+            texts: BTreeMap::new(),
+        }
     }
 
     pub(super) fn read(text: &str) -> Result<Self, toml::de::Error> {
@@ -36,7 +39,9 @@ impl Places {
 
     /// The keys that are set, with their text if they are strings.
     pub(super) fn keys(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
-        self.lines.keys().map(|key| (key.as_str(), self.texts.get(key).map(String::as_str)))
+        self.lines
+            .keys()
+            .map(|key| (key.as_str(), self.texts.get(key).map(String::as_str)))
     }
 
     fn table(&mut self, text: &str, prefix: &str, table: &DeTable<'_>) {
@@ -45,7 +50,8 @@ impl Places {
                 "" => key.get_ref().to_string(),
                 _ => format!("{prefix}.{}", key.get_ref()),
             };
-            self.lines.insert(path.clone(), line_at(text, key.span().start));
+            self.lines
+                .insert(path.clone(), line_at(text, key.span().start));
             self.value(text, &path, value);
         }
     }
@@ -56,7 +62,8 @@ impl Places {
             DeValue::Array(array) => {
                 for (n, item) in array.iter().enumerate() {
                     let path = format!("{path}[{n}]");
-                    self.lines.insert(path.clone(), line_at(text, item.span().start));
+                    self.lines
+                        .insert(path.clone(), line_at(text, item.span().start));
                     self.value(text, &path, item);
                 }
             }

@@ -55,22 +55,36 @@ pub enum SecretError {
 /// # Errors
 /// If it cannot be read, is empty, too long, or open to group or others.
 pub fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretError> {
-    let io = |source| SecretError::Io { path: path.to_owned(), source };
+    let io = |source| SecretError::Io {
+        path: path.to_owned(),
+        source,
+    };
     let file = std::fs::File::open(path).map_err(io)?;
     let about = file.metadata().map_err(io)?;
     if about.mode() & GROUP_AND_OTHER != 0 {
-        return Err(SecretError::TooOpen { path: path.to_owned(), mode: about.mode() & 0o7777 });
+        return Err(SecretError::TooOpen {
+            path: path.to_owned(),
+            mode: about.mode() & 0o7777,
+        });
     }
     // The whole capacity at once: a growing vector would leave copies behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(
-        usize::try_from(about.len().min(MAX_SECRET_BYTES)).unwrap_or(0).saturating_add(1),
+        usize::try_from(about.len().min(MAX_SECRET_BYTES))
+            .unwrap_or(0)
+            .saturating_add(1),
     ));
-    file.take(MAX_SECRET_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;
+    file.take(MAX_SECRET_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(io)?;
     if bytes.len() as u64 > MAX_SECRET_BYTES {
-        return Err(SecretError::TooLong { path: path.to_owned() });
+        return Err(SecretError::TooLong {
+            path: path.to_owned(),
+        });
     }
     if bytes.is_empty() {
-        return Err(SecretError::Empty { path: path.to_owned() });
+        return Err(SecretError::Empty {
+            path: path.to_owned(),
+        });
     }
     Ok(bytes)
 }
@@ -78,11 +92,16 @@ pub fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretError> {
 /// A secret that people write into a text file: without the line break at its end.
 pub(super) fn read_secret_line(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretError> {
     let mut bytes = read_secret(path)?;
-    while bytes.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
+    while bytes
+        .last()
+        .is_some_and(|byte| matches!(byte, b'\n' | b'\r'))
+    {
         bytes.pop();
     }
     if bytes.is_empty() {
-        return Err(SecretError::Empty { path: path.to_owned() });
+        return Err(SecretError::Empty {
+            path: path.to_owned(),
+        });
     }
     Ok(bytes)
 }
@@ -109,7 +128,12 @@ mod tests {
             assert!(!error.to_string().contains("hunter2"));
         }
         for mode in [0o600, 0o400] {
-            assert_eq!(read_secret(&file(&dir, mode, b"hunter2")).unwrap().as_slice(), b"hunter2");
+            assert_eq!(
+                read_secret(&file(&dir, mode, b"hunter2"))
+                    .unwrap()
+                    .as_slice(),
+                b"hunter2"
+            );
         }
     }
 

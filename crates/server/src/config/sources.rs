@@ -6,13 +6,11 @@ use std::sync::Arc;
 use dayfly_attest::{
     BundleSource, JwksSource, OidcIssuerConfig, OidcIssuers, SvidClientVerifier, TrustBundles,
 };
+use dayfly_issuer::Clock;
 use dayfly_issuer::control::ClusterSecret;
 use dayfly_issuer::x509::{EphemeralRoot, FileRoot, RootKey};
-use dayfly_issuer::Clock;
 use dayfly_keys::Algorithm;
-use dayfly_policy::{
-    AdminGrantConfig, Lint, LoadOptions, Preset, Registry, Source, SourceInfo,
-};
+use dayfly_policy::{AdminGrantConfig, Lint, LoadOptions, Preset, Registry, Source, SourceInfo};
 use dayfly_token::{Slug, UnixTime};
 use dayfly_verifier::tls::{ServerIdentity, server_config};
 use zeroize::Zeroizing;
@@ -89,7 +87,11 @@ impl Sources {
         let options = load_options(config, issuer)?;
         let (registry, lints) =
             Registry::load(&config.policy_dir, &options).map_err(SourceError::Registry)?;
-        Ok(Self { registry, lints, oidc })
+        Ok(Self {
+            registry,
+            lints,
+            oidc,
+        })
     }
 }
 
@@ -133,7 +135,9 @@ pub fn check(path: &Path) -> Report {
     };
     let issuer = config.issuer.to_string();
     if let Some(sources) = report.take(Sources::read(&config, &issuer)) {
-        report.warnings.extend(sources.lints.iter().map(ToString::to_string));
+        report
+            .warnings
+            .extend(sources.lints.iter().map(ToString::to_string));
         report.take(OidcIssuers::new(sources.oidc).map_err(SourceError::from));
     }
     let bundles = TrustBundles::load(bundle_sources(&config)).map_err(SourceError::from);
@@ -181,7 +185,11 @@ pub(crate) fn warnings(config: &Config) -> Vec<String> {
                 .to_owned(),
         );
     }
-    for issuer in config.oidc_issuer.iter().filter(|issuer| issuer.danger_allow_http) {
+    for issuer in config
+        .oidc_issuer
+        .iter()
+        .filter(|issuer| issuer.danger_allow_http)
+    {
         let name = issuer.name.as_ref().map_or(GITHUB, |name| name.as_str());
         warnings.push(format!(
             "`danger_allow_http` of `{name}`: whoever is on the way can forge its tokens"
@@ -204,7 +212,9 @@ pub(crate) const fn algorithm(name: KeyAlgorithm) -> Algorithm {
 /// Where the bundles come from.
 pub(crate) fn bundle_sources(config: &Config) -> Vec<BundleSource> {
     let bundles = config.trust_domain_bundle.iter();
-    bundles.map(|bundle| BundleSource::file(bundle.name.clone(), &bundle.file)).collect()
+    bundles
+        .map(|bundle| BundleSource::file(bundle.name.clone(), &bundle.file))
+        .collect()
 }
 
 /// The TLS configuration of the public listener.
@@ -232,7 +242,9 @@ pub(crate) fn root_key(
     config: &Config,
     now: UnixTime,
 ) -> Result<Option<Box<dyn RootKey>>, SourceError> {
-    let Some(x509) = &config.x509 else { return Ok(None) };
+    let Some(x509) = &config.x509 else {
+        return Ok(None);
+    };
     let (Some(key_file), Some(cert_file)) = (&x509.danger_root_key_file, &x509.root_cert_file)
     else {
         let root = EphemeralRoot::generate(&config.trust_domain, now, &mut SystemRng)?;
@@ -247,19 +259,31 @@ pub(crate) fn root_key(
     };
     let key = Zeroizing::new(text(&key, key_file)?);
     let chain = text(&chain, cert_file)?;
-    Ok(Some(Box::new(FileRoot::from_pem(&chain, &key, &config.trust_domain, now)?)))
+    Ok(Some(Box::new(FileRoot::from_pem(
+        &chain,
+        &key,
+        &config.trust_domain,
+        now,
+    )?)))
 }
 
 /// The secrets that seal and open control entries: the first one seals, all of them open.
 pub(crate) fn cluster_secrets(config: &Config) -> Result<Vec<ClusterSecret>, SourceError> {
     let ledger = &config.ledger;
-    let files = ledger.cluster_secret_file.iter().chain(&ledger.former_cluster_secret_files);
-    files.map(|file| Ok(ClusterSecret::new(read_secret_line(file)?)?)).collect()
+    let files = ledger
+        .cluster_secret_file
+        .iter()
+        .chain(&ledger.former_cluster_secret_files);
+    files
+        .map(|file| Ok(ClusterSecret::new(read_secret_line(file)?)?))
+        .collect()
 }
 
 /// The password of Redis.
 pub(crate) fn redis_password(config: &Config) -> Result<Option<Zeroizing<String>>, SourceError> {
-    let Some(path) = &config.ledger.redis_password_file else { return Ok(None) };
+    let Some(path) = &config.ledger.redis_password_file else {
+        return Ok(None);
+    };
     let bytes = read_secret_line(path)?;
     let text = std::str::from_utf8(&bytes)
         .map_err(|_| SourceError::Name(format!("{} is not text", path.display())))?;
@@ -269,7 +293,10 @@ pub(crate) fn redis_password(config: &Config) -> Result<Option<Zeroizing<String>
 /// A file of certificates.
 pub(crate) fn read_pem(path: &Path) -> Result<Vec<u8>, SourceError> {
     use std::io::Read;
-    let failed = |source| SourceError::File { path: path.to_owned(), source };
+    let failed = |source| SourceError::File {
+        path: path.to_owned(),
+        source,
+    };
     let mut bytes = Vec::new();
     std::fs::File::open(path)
         .and_then(|file| file.take(MAX_PEM_BYTES).read_to_end(&mut bytes))
@@ -293,8 +320,15 @@ fn load_options(config: &Config, issuer: &str) -> Result<LoadOptions, SourceErro
             shared: issuer.shared.unwrap_or(issuer.preset == PresetName::Github),
         })
     });
-    let sources = domains.map(Ok).chain(issuers).collect::<Result<_, SourceError>>()?;
-    let admin_grants = config.grant.iter().map(admin_grant).collect::<Result<_, _>>()?;
+    let sources = domains
+        .map(Ok)
+        .chain(issuers)
+        .collect::<Result<_, SourceError>>()?;
+    let admin_grants = config
+        .grant
+        .iter()
+        .map(admin_grant)
+        .collect::<Result<_, _>>()?;
     Ok(LoadOptions {
         issuer,
         trust_domain: config.trust_domain.clone(),
@@ -311,7 +345,8 @@ fn load_options(config: &Config, issuer: &str) -> Result<LoadOptions, SourceErro
 
 fn admin_grant(grant: &super::file::Grant) -> Result<AdminGrantConfig, SourceError> {
     let scope = |text: &String| {
-        text.parse().map_err(|_| SourceError::Name(format!("`{text}` is no scope")))
+        text.parse()
+            .map_err(|_| SourceError::Name(format!("`{text}` is no scope")))
     };
     Ok(AdminGrantConfig {
         workload: grant.workload.clone(),
@@ -321,7 +356,11 @@ fn admin_grant(grant: &super::file::Grant) -> Result<AdminGrantConfig, SourceErr
 }
 
 fn oidc_issuers(config: &Config, issuer: &str) -> Result<Vec<OidcIssuerConfig>, SourceError> {
-    config.oidc_issuer.iter().map(|section| oidc_issuer(section, issuer)).collect()
+    config
+        .oidc_issuer
+        .iter()
+        .map(|section| oidc_issuer(section, issuer))
+        .collect()
 }
 
 fn oidc_issuer(section: &OidcIssuer, issuer: &str) -> Result<OidcIssuerConfig, SourceError> {

@@ -15,7 +15,9 @@ fn parse(text: &str) -> Result<Config, ConfigErrors> {
 }
 
 fn refused(addition: &str) -> String {
-    parse(&format!("{MINIMAL}{addition}")).unwrap_err().to_string()
+    parse(&format!("{MINIMAL}{addition}"))
+        .unwrap_err()
+        .to_string()
 }
 
 #[test]
@@ -26,7 +28,10 @@ fn the_least_is_enough_and_paths_start_at_the_file() {
     assert_eq!(config.data_dir, PathBuf::from("/srv/dayfly/data"));
     assert_eq!(config.listen, Listen::default());
     assert!(config.ledger.redis.is_none() && config.x509.is_none());
-    assert_eq!(config.audit_file(), Some(PathBuf::from("/srv/dayfly/data/audit.jsonl")));
+    assert_eq!(
+        config.audit_file(),
+        Some(PathBuf::from("/srv/dayfly/data/audit.jsonl"))
+    );
 }
 
 #[test]
@@ -36,17 +41,25 @@ fn an_unknown_key_is_an_error_with_its_line() {
     assert!(text.contains("publik"), "{text}");
     let text = refused("[ledger]\ntimeout = 5\n");
     assert!(text.starts_with("dayfly.toml:8: "), "{text}");
-    let text = parse("issuer = \"https://a\"\ntrust_domain = \"a\"\n").unwrap_err().to_string();
+    let text = parse("issuer = \"https://a\"\ntrust_domain = \"a\"\n")
+        .unwrap_err()
+        .to_string();
     assert!(text.contains("tls"), "{text}");
 }
 
 #[test]
 fn redis_needs_the_cluster_secret() {
     let text = refused("[ledger]\nredis = \"redis://127.0.0.1:6379\"\n");
-    assert!(text.starts_with("dayfly.toml:8: `ledger.redis`: needs `cluster_secret_file`"), "{text}");
+    assert!(
+        text.starts_with("dayfly.toml:8: `ledger.redis`: needs `cluster_secret_file`"),
+        "{text}"
+    );
     let good = "[ledger]\nredis = \"redis://127.0.0.1:6379\"\ncluster_secret_file = \"secret\"\n";
     let config = parse(&format!("{MINIMAL}{good}")).unwrap();
-    assert_eq!(config.ledger.cluster_secret_file, Some(PathBuf::from("/srv/dayfly/secret")));
+    assert_eq!(
+        config.ledger.cluster_secret_file,
+        Some(PathBuf::from("/srv/dayfly/secret"))
+    );
 }
 
 #[test]
@@ -57,12 +70,18 @@ fn what_comes_later_is_named() {
         ("[ledger]\nack = \"fsync\"\n", "fsync"),
         ("[ledger]\nack = { replicas = 1 }\n", "replicas"),
         ("[dpop]\n", "DPoP"),
-        ("[[trust_domain_bundle]]\nname = \"a\"\nendpoint = { url = \"https://a\" }\n", "endpoints"),
+        (
+            "[[trust_domain_bundle]]\nname = \"a\"\nendpoint = { url = \"https://a\" }\n",
+            "endpoints",
+        ),
         ("[[oidc_issuer]]\npreset = \"gitlab\"\n", "custom"),
         ("[x509]\npkcs11 = {}\n", "PKCS#11"),
     ] {
         let text = refused(addition);
-        assert!(text.contains(words) && text.contains("yet") || text.contains("not built"), "{text}");
+        assert!(
+            text.contains(words) && text.contains("yet") || text.contains("not built"),
+            "{text}"
+        );
         assert!(text.starts_with("dayfly.toml:"), "{text}");
     }
 }
@@ -87,7 +106,10 @@ fn every_mistake_is_found_at_once() {
             "grant[0].scopes[0]"
         ]
     );
-    assert!(errors.0.iter().all(|error| error.line.is_some()), "{errors}");
+    assert!(
+        errors.0.iter().all(|error| error.line.is_some()),
+        "{errors}"
+    );
 }
 
 #[test]
@@ -121,7 +143,10 @@ fn an_open_port_in_the_issuer_needs_one_in_the_listener() {
 #[test]
 fn what_needs_a_restart_is_named() {
     let old = parse(MINIMAL).unwrap();
-    let new = parse(&format!("{MINIMAL}[keys]\nrotation = \"12h\"\n[limits]\nowner_burst = 7\n")).unwrap();
+    let new = parse(&format!(
+        "{MINIMAL}[keys]\nrotation = \"12h\"\n[limits]\nowner_burst = 7\n"
+    ))
+    .unwrap();
     assert_eq!(old.fixed_differences(&new), ["keys"]);
 }
 
@@ -132,7 +157,10 @@ fn the_samples_are_good() {
     let mut seen = Vec::new();
     for entry in std::fs::read_dir(&dir).unwrap() {
         let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
             let config = Config::load(&path).unwrap_or_else(|errors| panic!("{errors}"));
             assert!(!config.grant.is_empty() || config.listen.admin_socket.is_some());
             seen.push(path.file_name().unwrap().to_string_lossy().into_owned());
@@ -149,7 +177,9 @@ fn every_setting_is_documented_in_the_schema() {
     objects.extend(schema["$defs"].as_object().unwrap().values());
     for object in objects {
         for (name, property) in object["properties"].as_object().into_iter().flatten() {
-            let described = property["description"].as_str().is_some_and(|text| !text.is_empty());
+            let described = property["description"]
+                .as_str()
+                .is_some_and(|text| !text.is_empty());
             assert!(described, "{name} has no description");
         }
     }

@@ -67,7 +67,8 @@ impl IssuerUrl {
             return Ok(self.clone());
         }
         let mut url = Url::parse(&self.text)?;
-        url.set_port(Some(port)).map_err(|()| UrlError::Refused("the issuer cannot have a port"))?;
+        url.set_port(Some(port))
+            .map_err(|()| UrlError::Refused("the issuer cannot have a port"))?;
         Self::try_from(url.as_str().trim_end_matches('/').to_owned())
     }
 }
@@ -87,21 +88,33 @@ impl TryFrom<String> for IssuerUrl {
             return Err(UrlError::Refused("the issuer must not contain credentials"));
         }
         if url.query().is_some() || url.fragment().is_some() {
-            return Err(UrlError::Refused("the issuer must have no query and no fragment"));
+            return Err(UrlError::Refused(
+                "the issuer must have no query and no fragment",
+            ));
         }
         // `iss` is compared byte by byte, so there is one way to write it.
         let normal = url.as_str().trim_end_matches('/').to_owned();
         if normal != text {
-            return Err(UrlError::NotNormal { found: text, wanted: normal });
+            return Err(UrlError::NotNormal {
+                found: text,
+                wanted: normal,
+            });
         }
         let path = url.path().trim_end_matches('/');
-        if path.contains(['%', '{', '}', '*']) || path.contains("//") || path.starts_with("/.well-known") {
+        if path.contains(['%', '{', '}', '*'])
+            || path.contains("//")
+            || path.starts_with("/.well-known")
+        {
             return Err(UrlError::Refused(
                 "the issuer's path may only have plain segments, and not `/.well-known`",
             ));
         }
         let path = path.to_owned();
-        Ok(Self { path, port: url.port(), text })
+        Ok(Self {
+            path,
+            port: url.port(),
+            text,
+        })
     }
 }
 
@@ -148,16 +161,20 @@ impl RedisUrl {
     #[must_use]
     pub fn is_local(&self) -> bool {
         self.0.starts_with("redis+unix://")
-            || Url::parse(&self.0).ok().is_some_and(|url| match url.host() {
-                Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-                Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-                // A scheme that the URL standard does not know keeps its host as text.
-                Some(url::Host::Domain(name)) => {
-                    name == "localhost"
-                        || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-                }
-                None => false,
-            })
+            || Url::parse(&self.0)
+                .ok()
+                .is_some_and(|url| match url.host() {
+                    Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+                    Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+                    // A scheme that the URL standard does not know keeps its host as text.
+                    Some(url::Host::Domain(name)) => {
+                        name == "localhost"
+                            || name
+                                .parse::<std::net::IpAddr>()
+                                .is_ok_and(|ip| ip.is_loopback())
+                    }
+                    None => false,
+                })
     }
 }
 
@@ -167,7 +184,9 @@ impl TryFrom<String> for RedisUrl {
     fn try_from(text: String) -> Result<Self, UrlError> {
         let url = Url::parse(&text)?;
         if !matches!(url.scheme(), "redis" | "rediss" | "redis+unix") {
-            return Err(UrlError::Refused("write a `redis://`, `rediss://` or `redis+unix://` URL"));
+            return Err(UrlError::Refused(
+                "write a `redis://`, `rediss://` or `redis+unix://` URL",
+            ));
         }
         if url.password().is_some() {
             return Err(UrlError::Refused(
@@ -216,7 +235,10 @@ mod tests {
     #[test]
     fn an_issuer_has_one_spelling() {
         assert_eq!(issuer("https://sts.example.org").unwrap().path(), "");
-        assert_eq!(issuer("https://example.org/a/sts").unwrap().path(), "/a/sts");
+        assert_eq!(
+            issuer("https://example.org/a/sts").unwrap().path(),
+            "/a/sts"
+        );
         for refused in [
             "http://sts.example.org",
             "https://sts.example.org/",
@@ -234,7 +256,10 @@ mod tests {
             assert!(issuer(refused).is_err(), "{refused}");
         }
         let wanted = issuer("https://sts.example.org/").unwrap_err().to_string();
-        assert!(wanted.contains("write `https://sts.example.org`"), "{wanted}");
+        assert!(
+            wanted.contains("write `https://sts.example.org`"),
+            "{wanted}"
+        );
     }
 
     #[test]

@@ -34,7 +34,10 @@ pub(super) fn mistakes(config: &Config) -> Vec<Mistake> {
     limits(&config.limits, &mut found);
     keys(&config.keys, &mut found);
     if config.audit.stdout && config.audit.file.is_some() {
-        found.push(Mistake::new("audit.file", "set `file` or `stdout`, not both"));
+        found.push(Mistake::new(
+            "audit.file",
+            "set `file` or `stdout`, not both",
+        ));
     }
     grants(config, &mut found);
     found
@@ -42,10 +45,16 @@ pub(super) fn mistakes(config: &Config) -> Vec<Mistake> {
 
 fn listen(config: &Config, found: &mut Vec<Mistake>) {
     if config.issuer.wants_port() && config.listen.public.port() != 0 {
-        found.push(Mistake::new("issuer", "has the port 0, but `listen.public` has a fixed one"));
+        found.push(Mistake::new(
+            "issuer",
+            "has the port 0, but `listen.public` has a fixed one",
+        ));
     }
     if config.listen.public == config.listen.operations && config.listen.public.port() != 0 {
-        found.push(Mistake::new("listen.operations", "is the address of the public listener"));
+        found.push(Mistake::new(
+            "listen.operations",
+            "is the address of the public listener",
+        ));
     }
 }
 
@@ -57,7 +66,10 @@ fn ledger(ledger: &LedgerSection, found: &mut Vec<Mistake>) {
         ];
         for (name, _) in unused.iter().filter(|(_, set)| *set) {
             let key = format!("ledger.{name}");
-            found.push(Mistake::new(key, "is for Redis, and `ledger.redis` is not set"));
+            found.push(Mistake::new(
+                key,
+                "is for Redis, and `ledger.redis` is not set",
+            ));
         }
         return;
     };
@@ -70,11 +82,17 @@ fn ledger(ledger: &LedgerSection, found: &mut Vec<Mistake>) {
         ));
     }
     if !redis.is_tls() && ledger.ca_file.is_some() {
-        found.push(Mistake::new("ledger.ca_file", "is for `rediss://`, and the URL has no TLS"));
+        found.push(Mistake::new(
+            "ledger.ca_file",
+            "is for `rediss://`, and the URL has no TLS",
+        ));
     }
     let timeout = ledger.timeout.as_millis();
     if !(10..=MAX_LEDGER_TIMEOUT_MS).contains(&timeout) {
-        found.push(Mistake::new("ledger.timeout", "must be between `10ms` and `5s`"));
+        found.push(Mistake::new(
+            "ledger.timeout",
+            "must be between `10ms` and `5s`",
+        ));
     }
 }
 
@@ -83,16 +101,20 @@ fn bundles(config: &Config, found: &mut Vec<Mistake>) {
     for (n, bundle) in config.trust_domain_bundle.iter().enumerate() {
         let key = format!("trust_domain_bundle[{n}].name");
         if !names.insert(&bundle.name) {
-            found.push(Mistake::new(key, format!("`{}` stands there twice", bundle.name)));
+            found.push(Mistake::new(
+                key,
+                format!("`{}` stands there twice", bundle.name),
+            ));
         }
     }
 }
 
 fn oidc(at: &str, issuer: &OidcIssuer, found: &mut Vec<Mistake>) {
     if issuer.preset == PresetName::Custom {
-        for (name, missing) in
-            [("name", issuer.name.is_none()), ("issuer", issuer.issuer.is_none())]
-        {
+        for (name, missing) in [
+            ("name", issuer.name.is_none()),
+            ("issuer", issuer.issuer.is_none()),
+        ] {
             if missing {
                 found.push(Mistake::new(at, format!("a custom issuer needs `{name}`")));
             }
@@ -118,14 +140,24 @@ fn oidc(at: &str, issuer: &OidcIssuer, found: &mut Vec<Mistake>) {
             ));
         }
     }
-    if issuer.audiences.iter().any(|audience| audience.is_empty() || audience.contains('*')) {
+    if issuer
+        .audiences
+        .iter()
+        .any(|audience| audience.is_empty() || audience.contains('*'))
+    {
         found.push(Mistake::new(
             format!("{at}.audiences"),
             "each audience is one exact, non-empty value",
         ));
     }
-    if issuer.max_lifetime.is_some_and(|most| !(1..=MAX_INBOUND_LIFETIME_SECS).contains(&most.as_secs())) {
-        found.push(Mistake::new(format!("{at}.max_lifetime"), "must be between `1s` and `24h`"));
+    if issuer
+        .max_lifetime
+        .is_some_and(|most| !(1..=MAX_INBOUND_LIFETIME_SECS).contains(&most.as_secs()))
+    {
+        found.push(Mistake::new(
+            format!("{at}.max_lifetime"),
+            "must be between `1s` and `24h`",
+        ));
     }
 }
 
@@ -148,14 +180,20 @@ fn issuers_differ(config: &Config, found: &mut Vec<Mistake>) {
     let mut names = BTreeSet::new();
     let mut urls = BTreeSet::new();
     for (n, issuer) in config.oidc_issuer.iter().enumerate() {
-        let name = issuer.name.as_ref().map_or_else(|| preset_name(issuer.preset), |name| name.as_str());
+        let name = issuer
+            .name
+            .as_ref()
+            .map_or_else(|| preset_name(issuer.preset), |name| name.as_str());
         if !names.insert(name.to_owned()) {
             found.push(Mistake::new(
                 format!("oidc_issuer[{n}]"),
                 format!("a second issuer is named `{name}`; give it another `name`"),
             ));
         }
-        let url = issuer.issuer.as_deref().unwrap_or_else(|| preset_name(issuer.preset));
+        let url = issuer
+            .issuer
+            .as_deref()
+            .unwrap_or_else(|| preset_name(issuer.preset));
         if !urls.insert(url.to_owned()) {
             found.push(Mistake::new(
                 format!("oidc_issuer[{n}]"),
@@ -189,7 +227,10 @@ fn x509(config: &Config, found: &mut Vec<Mistake>) {
         )),
         _ => {}
     }
-    let shares = config.trust_domain_bundle.iter().position(|b| b.name == config.trust_domain);
+    let shares = config
+        .trust_domain_bundle
+        .iter()
+        .position(|b| b.name == config.trust_domain);
     if let Some(n) = shares {
         // SPIFFE Federation 7.3: two authorities of one trust domain sign each other's names.
         found.push(Mistake::new(
@@ -212,13 +253,22 @@ fn limits(limits: &Limits, found: &mut Vec<Mistake>) {
         }
     }
     if limits.feed_subscribers > MAX_FEED_SUBSCRIBERS {
-        found.push(Mistake::new("limits.feed_subscribers", "must be at most 65536"));
+        found.push(Mistake::new(
+            "limits.feed_subscribers",
+            "must be at most 65536",
+        ));
     }
     if !(100..=60_000).contains(&limits.request_timeout.as_millis()) {
-        found.push(Mistake::new("limits.request_timeout", "must be between `100ms` and `60s`"));
+        found.push(Mistake::new(
+            "limits.request_timeout",
+            "must be between `100ms` and `60s`",
+        ));
     }
     if !(10..=86_400).contains(&limits.connection_age.as_secs()) {
-        found.push(Mistake::new("limits.connection_age", "must be between `10s` and `24h`"));
+        found.push(Mistake::new(
+            "limits.connection_age",
+            "must be between `10s` and `24h`",
+        ));
     }
 }
 
@@ -237,7 +287,10 @@ fn keys(keys: &Keys, found: &mut Vec<Mistake>) {
         ));
     }
     if keys.rotation.get() < 2 * keys.lead.get() {
-        found.push(Mistake::new("keys.rotation", "must be at least twice the `lead`"));
+        found.push(Mistake::new(
+            "keys.rotation",
+            "must be at least twice the `lead`",
+        ));
     }
     if keys.sync.as_millis() < 1000 {
         found.push(Mistake::new("keys.sync", "must be at least `1s`"));
@@ -253,7 +306,10 @@ fn grants(config: &Config, found: &mut Vec<Mistake>) {
             if AdminScope::parse(scope).is_none() {
                 found.push(Mistake::new(
                     format!("grant[{n}].scopes[{m}]"),
-                    format!("is none of {}", AdminScope::ALL.map(AdminScope::as_str).join(", ")),
+                    format!(
+                        "is none of {}",
+                        AdminScope::ALL.map(AdminScope::as_str).join(", ")
+                    ),
                 ));
             }
         }

@@ -53,7 +53,10 @@ impl FromRequest<Arc<App>> for Call {
             request_id: parts.extensions.remove().unwrap_or_else(RequestId::draw),
             query: parts.uri.query().map(str::to_owned),
             peer: parts.extensions.remove(),
-            address: parts.extensions.get::<PeerAddress>().map(|address| address.0.ip()),
+            address: parts
+                .extensions
+                .get::<PeerAddress>()
+                .map(|address| address.0.ip()),
             socket: parts.extensions.get().copied(),
             headers: parts.headers,
             body: Mutex::new(body),
@@ -63,7 +66,7 @@ impl FromRequest<Arc<App>> for Call {
 
 impl Call {
     /// The body as a form with the parameters `known`.
-    pub(crate) async fn form(&mut self, known: &[Parameter]) -> Result<Form, OauthError> {
+    pub(crate) async fn form(&mut self, known: &[&[Parameter]]) -> Result<Form, OauthError> {
         let body = self
             .bytes()
             .await
@@ -74,7 +77,8 @@ impl Call {
     /// The body as strict JSON; an empty body reads as `{}`.
     pub(crate) async fn json<T: serde::de::DeserializeOwned>(&mut self) -> Result<T, Problem> {
         let body = self.bytes().await.map_err(|()| {
-            Problem::new(ProblemCode::TooLarge).detailed("the body is longer than 64 KiB or broke off")
+            Problem::new(ProblemCode::TooLarge)
+                .detailed("the body is longer than 64 KiB or broke off")
         })?;
         if !body.is_empty() {
             self.expect_json()?;
@@ -85,7 +89,9 @@ impl Call {
 
     /// The bearer token of the header `Authorization`.
     pub(crate) fn bearer(&self) -> Result<Option<&str>, BearerError> {
-        let Some(value) = self.headers.get(header::AUTHORIZATION) else { return Ok(None) };
+        let Some(value) = self.headers.get(header::AUTHORIZATION) else {
+            return Ok(None);
+        };
         let text = value.to_str().map_err(|_| BearerError::Malformed)?;
         let (scheme, token) = text.split_once(' ').ok_or(BearerError::Malformed)?;
         if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() || token.contains(' ') {
@@ -95,7 +101,10 @@ impl Call {
     }
 
     fn expect_json(&self) -> Result<(), Problem> {
-        let kind = self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let kind = self
+            .headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
         let plain = kind.map(|kind| kind.split_once(';').map_or(kind, |(kind, _)| kind).trim());
         if plain.is_some_and(|kind| kind.eq_ignore_ascii_case("application/json")) {
             return Ok(());
@@ -107,7 +116,9 @@ impl Call {
     /// The body, refused as soon as it is longer than any request has reason to be.
     async fn bytes(&mut self) -> Result<Bytes, ()> {
         let body = std::mem::take(self.body.get_mut().unwrap_or_else(PoisonError::into_inner));
-        axum::body::to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| ())
+        axum::body::to_bytes(body, MAX_BODY_BYTES)
+            .await
+            .map_err(|_| ())
     }
 }
 

@@ -75,7 +75,10 @@ impl Caller {
         let verified = app
             .own
             .verify(UnverifiedToken::new(token), &presented, now)
-            .or_else(|_| app.own_any.verify(UnverifiedToken::new(token), &presented, now))
+            .or_else(|_| {
+                app.own_any
+                    .verify(UnverifiedToken::new(token), &presented, now)
+            })
             .map_err(|rejection| {
                 tracing::info!(code = %rejection.code(), %rejection, "refused a caller's token");
                 NoCaller::Invalid
@@ -100,16 +103,28 @@ impl Caller {
 
     async fn of_certificate(app: &App, peer: &PeerCertificate) -> Result<Self, NoCaller> {
         let id = peer.spiffe_id().ok_or(NoCaller::Invalid)?;
-        let evidence = Evidence::X509Svid { peer, client_id: id.as_str() };
+        let evidence = Evidence::X509Svid {
+            peer,
+            client_id: id.as_str(),
+        };
         let attestor = app.attestor.load_full();
-        let principal =
-            attestor.attest(evidence, app.clock.now().time()).await.map_err(|error| {
+        let principal = attestor
+            .attest(evidence, app.clock.now().time())
+            .await
+            .map_err(|error| {
                 tracing::info!(code = error.code(), %error, "refused a caller's certificate");
-                if error.is_unavailable() { NoCaller::Unavailable } else { NoCaller::Invalid }
+                if error.is_unavailable() {
+                    NoCaller::Unavailable
+                } else {
+                    NoCaller::Invalid
+                }
             })?;
         let policy = app.issuer.policy();
         let (workload, rule) = policy.workload_of(&principal, None).map_err(|denial| {
-            tracing::info!(reason = denial.reason.as_str(), "a caller is no registered workload");
+            tracing::info!(
+                reason = denial.reason.as_str(),
+                "a caller is no registered workload"
+            );
             NoCaller::Invalid
         })?;
         refuse_held(app, &workload.id, Some(&rule.name), Some(&principal.source))?;
@@ -187,7 +202,9 @@ fn refuse_held(
     let source = source.map(ToString::to_string);
     let view = app.view();
     let held = view.hold(HoldKind::Workload, &name).is_some()
-        || view.hold(HoldKind::Owner, workload.owner.as_str()).is_some()
+        || view
+            .hold(HoldKind::Owner, workload.owner.as_str())
+            .is_some()
         || rule.is_some_and(|rule| view.hold(HoldKind::Rule, rule.as_str()).is_some())
         || source.is_some_and(|source| view.hold(HoldKind::Source, &source).is_some());
     drop(view);
@@ -200,15 +217,24 @@ fn refuse_held(
 
 /// What a workload may do, by the main file.
 fn rights_of(app: &App, workload: &WorkloadId) -> impl Iterator<Item = Right> {
-    app.issuer.policy().admin(workload).into_iter().flat_map(|grant| {
-        let owner = grant.owner;
-        AdminScope::ALL
-            .into_iter()
-            .filter(move |scope| grant.scopes.contains(scope.as_str()))
-            .map(move |scope| Right { scope, owner: owner.clone() })
-    })
+    app.issuer
+        .policy()
+        .admin(workload)
+        .into_iter()
+        .flat_map(|grant| {
+            let owner = grant.owner;
+            AdminScope::ALL
+                .into_iter()
+                .filter(move |scope| grant.scopes.contains(scope.as_str()))
+                .map(move |scope| Right {
+                    scope,
+                    owner: owner.clone(),
+                })
+        })
 }
 
 fn rights_of_token(app: &App, token: &Verified, workload: &WorkloadId) -> Vec<Right> {
-    rights_of(app, workload).filter(|right| token.has_scope(right.scope.as_str())).collect()
+    rights_of(app, workload)
+        .filter(|right| token.has_scope(right.scope.as_str()))
+        .collect()
 }

@@ -53,13 +53,34 @@ pub(crate) async fn oauth(call: Call) -> Response {
 pub(crate) async fn openid(call: Call) -> Response {
     let mut document = metadata(&call.app);
     let mut add = |name: &str, value: Value| drop(document.insert(name.to_owned(), value));
-    add("id_token_signing_alg_values_supported", json!([call.app.algorithm()]));
+    add(
+        "id_token_signing_alg_values_supported",
+        json!([call.app.algorithm()]),
+    );
     add("subject_types_supported", json!(["public"]));
     add(
         "claims_supported",
-        json!(["iss", "sub", "aud", "client_id", "iat", "nbf", "exp", "jti", "scope", "txn", "cnf", "authorization_details", "dfy"]),
+        json!([
+            "iss",
+            "sub",
+            "aud",
+            "client_id",
+            "iat",
+            "nbf",
+            "exp",
+            "jti",
+            "scope",
+            "txn",
+            "cnf",
+            "authorization_details",
+            "dfy"
+        ]),
     );
-    cacheable(&call, Value::Object(document).to_string(), DOCUMENT_MAX_AGE_SECS)
+    cacheable(
+        &call,
+        Value::Object(document).to_string(),
+        DOCUMENT_MAX_AGE_SECS,
+    )
 }
 
 /// The signing keys of tokens
@@ -108,10 +129,16 @@ pub(crate) fn key_set(call: &Call, key_use: KeyUse) -> Response {
     let now = call.app.clock.now().time();
     let keys: Vec<Jwk> = {
         let view = call.app.view();
-        view.keys(key_use, now).map(|record| record.jwk.clone()).collect()
+        view.keys(key_use, now)
+            .map(|record| record.jwk.clone())
+            .collect()
     };
     let document = json!({ "keys": keys });
-    cacheable(call, document.to_string(), call.app.config().keys.jwks_max_age.as_secs())
+    cacheable(
+        call,
+        document.to_string(),
+        call.app.config().keys.jwks_max_age.as_secs(),
+    )
 }
 
 /// What is built, and nothing else.
@@ -125,30 +152,55 @@ fn metadata(app: &App) -> Map<String, Value> {
         ("introspection_endpoint", at("/oauth2/introspect")),
         ("revocation_endpoint", at("/oauth2/revoke")),
         ("response_types_supported", json!([])),
-        ("grant_types_supported", json!([CLIENT_CREDENTIALS, JWT_BEARER, TOKEN_EXCHANGE])),
+        (
+            "grant_types_supported",
+            json!([CLIENT_CREDENTIALS, JWT_BEARER, TOKEN_EXCHANGE]),
+        ),
         (
             "token_endpoint_auth_methods_supported",
-            json!(["none", "spiffe_x509", "tls_client_auth"]),
+            json!(["none", "spiffe_x509"]),
         ),
-        ("introspection_endpoint_auth_methods_supported", json!(["spiffe_x509", "tls_client_auth"])),
-        ("revocation_endpoint_auth_methods_supported", json!(["none"])),
-        ("tls_client_certificate_bound_access_tokens", Value::Bool(true)),
+        (
+            "introspection_endpoint_auth_methods_supported",
+            json!(["spiffe_x509"]),
+        ),
+        (
+            "revocation_endpoint_auth_methods_supported",
+            json!(["none"]),
+        ),
+        (
+            "tls_client_certificate_bound_access_tokens",
+            Value::Bool(true),
+        ),
         ("dayfly_trust_uri", at("/v1/trust")),
         ("dayfly_feed_uri", at("/v1/feed")),
         ("dayfly_max_lifetime", json!(app.issuer.max_lifetime_secs())),
     ];
-    members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    members
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 /// A public document with its entity tag (RFC 9110 section 8.8.3).
 fn cacheable(call: &Call, document: String, max_age_secs: u64) -> Response {
     let digest = sha256(document.as_bytes());
-    let tag = format!("\"{}\"", base64url::encode(digest.get(..TAG_BYTES).unwrap_or(&digest)));
-    let known = call.headers.get_all(header::IF_NONE_MATCH).iter().any(|value| {
-        value.to_str().is_ok_and(|value| {
-            value.split(',').map(|t| t.trim().trim_start_matches("W/")).any(|t| t == tag || t == "*")
-        })
-    });
+    let tag = format!(
+        "\"{}\"",
+        base64url::encode(digest.get(..TAG_BYTES).unwrap_or(&digest))
+    );
+    let known = call
+        .headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .any(|value| {
+            value.to_str().is_ok_and(|value| {
+                value
+                    .split(',')
+                    .map(|t| t.trim().trim_start_matches("W/"))
+                    .any(|t| t == tag || t == "*")
+            })
+        });
     let mut response = if known {
         StatusCode::NOT_MODIFIED.into_response()
     } else {

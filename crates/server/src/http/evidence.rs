@@ -77,10 +77,17 @@ impl std::fmt::Debug for Secret {
 pub(crate) fn refuse_headers(headers: &HeaderMap) -> Result<(), OauthError> {
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         // RFC 6749 section 5.2: a client that used `Authorization` gets 401 and its own scheme.
-        let basic = value.as_bytes().get(..5).is_some_and(|s| s.eq_ignore_ascii_case(b"basic"));
+        let basic = value
+            .as_bytes()
+            .get(..5)
+            .is_some_and(|s| s.eq_ignore_ascii_case(b"basic"));
         return Err(OauthError::new(OauthCode::InvalidClient)
             .described("the header Authorization is not accepted here")
-            .challenge(if basic { "Basic realm=\"dayfly\"" } else { "Bearer realm=\"dayfly\"" }));
+            .challenge(if basic {
+                "Basic realm=\"dayfly\""
+            } else {
+                "Bearer realm=\"dayfly\""
+            }));
     }
     if headers.contains_key("dpop") {
         // Answering with a token that is not bound would give the client less than it asked for.
@@ -99,17 +106,23 @@ pub(crate) fn choose(
     let own_exchange = form.get("subject_token_type") == Some(TYPE_ACCESS_TOKEN);
     // The certificate counts as evidence for `client_credentials`, or when `client_id` names it;
     // otherwise it is the binding key, or the proof of a bound parent.
-    let names_peer = peer.and_then(PeerCertificate::spiffe_id).is_some_and(|id| {
-        form.get("client_id") == Some(id.as_str())
-    });
+    let names_peer = peer
+        .and_then(PeerCertificate::spiffe_id)
+        .is_some_and(|id| form.get("client_id") == Some(id.as_str()));
     let by_certificate = match grant {
         Grant::ClientCredentials => true,
         Grant::X509 => names_peer || (peer.is_some() && form.has("client_id") && !has_token(form)),
         Grant::JwtBearer | Grant::TokenExchange => names_peer && !own_exchange,
     };
-    let ways = [by_certificate, form.has("assertion"), form.has("subject_token")];
+    let ways = [
+        by_certificate,
+        form.has("assertion"),
+        form.has("subject_token"),
+    ];
     if ways.iter().filter(|way| **way).count() > 1 {
-        return Err(OauthError::request("the request brings more than one kind of evidence"));
+        return Err(OauthError::request(
+            "the request brings more than one kind of evidence",
+        ));
     }
     match grant {
         Grant::ClientCredentials => certificate(form, peer),
@@ -135,11 +148,14 @@ fn refuse_unbuilt(form: &Form) -> Result<(), OauthError> {
             .described("client assertions are not supported yet"));
     }
     if form.has("client_secret") {
-        return Err(OauthError::new(OauthCode::InvalidClient)
-            .described("client secrets are not supported"));
+        return Err(
+            OauthError::new(OauthCode::InvalidClient).described("client secrets are not supported")
+        );
     }
     if form.has("actor_token") || form.has("actor_token_type") {
-        return Err(OauthError::request("delegation with an actor_token is not supported yet"));
+        return Err(OauthError::request(
+            "delegation with an actor_token is not supported yet",
+        ));
     }
     Ok(())
 }
@@ -147,7 +163,9 @@ fn refuse_unbuilt(form: &Form) -> Result<(), OauthError> {
 fn certificate(form: &Form, peer: Option<&PeerCertificate>) -> Result<Presented, OauthError> {
     let client_id = form.get("client_id");
     match (peer, client_id) {
-        (Some(_), Some(client_id)) => Ok(Presented::X509Svid { client_id: client_id.to_owned() }),
+        (Some(_), Some(client_id)) => Ok(Presented::X509Svid {
+            client_id: client_id.to_owned(),
+        }),
         (None, _) => Err(OauthError::new(OauthCode::InvalidClient)
             .described("this grant needs a client certificate (an X.509-SVID)")),
         (Some(_), None) => Err(OauthError::new(OauthCode::InvalidClient)
@@ -156,7 +174,9 @@ fn certificate(form: &Form, peer: Option<&PeerCertificate>) -> Result<Presented,
 }
 
 fn assertion(form: &Form) -> Result<Presented, OauthError> {
-    Ok(Presented::Oidc { token: bounded(form.require("assertion")?, "assertion")? })
+    Ok(Presented::Oidc {
+        token: bounded(form.require("assertion")?, "assertion")?,
+    })
 }
 
 fn subject_token(form: &Form) -> Result<Presented, OauthError> {
@@ -164,13 +184,17 @@ fn subject_token(form: &Form) -> Result<Presented, OauthError> {
     match form.require("subject_token_type")? {
         TYPE_ACCESS_TOKEN => Ok(Presented::OwnToken { token }),
         TYPE_JWT | TYPE_ID_TOKEN => Ok(Presented::Oidc { token }),
-        _ => Err(OauthError::request("the subject_token_type is not supported")),
+        _ => Err(OauthError::request(
+            "the subject_token_type is not supported",
+        )),
     }
 }
 
 fn bounded(token: &str, name: &str) -> Result<Secret, OauthError> {
     if token.len() > MAX_TOKEN_BYTES {
-        return Err(OauthError::request(format!("the parameter {name} is too long")));
+        return Err(OauthError::request(format!(
+            "the parameter {name} is too long"
+        )));
     }
     Ok(Secret(token.to_owned()))
 }
@@ -194,15 +218,26 @@ pub(crate) async fn attest(
                 unavailable: false,
             });
         }
-        (Presented::Oidc { token }, peer) => {
-            (Method::Oidc, Evidence::Oidc { token: &token.0, peer })
-        }
-        (Presented::OwnToken { token }, peer) => {
-            (Method::OwnToken, Evidence::OwnToken { token: &token.0, peer })
-        }
+        (Presented::Oidc { token }, peer) => (
+            Method::Oidc,
+            Evidence::Oidc {
+                token: &token.0,
+                peer,
+            },
+        ),
+        (Presented::OwnToken { token }, peer) => (
+            Method::OwnToken,
+            Evidence::OwnToken {
+                token: &token.0,
+                peer,
+            },
+        ),
     };
     let attestor = app.attestor.load_full();
-    attestor.attest(evidence, now).await.map_err(|error| refused(method, &error))
+    attestor
+        .attest(evidence, now)
+        .await
+        .map_err(|error| refused(method, &error))
 }
 
 fn refused(method: Method, error: &AttestError) -> EvidenceRefused {
@@ -246,18 +281,35 @@ mod tests {
         let body = format!("client_id={ID}");
         assert_eq!(
             chosen(Grant::ClientCredentials, &body, true),
-            Ok(Presented::X509Svid { client_id: ID.to_owned() })
+            Ok(Presented::X509Svid {
+                client_id: ID.to_owned()
+            })
         );
-        assert_eq!(chosen(Grant::ClientCredentials, &body, false), Err(OauthCode::InvalidClient));
-        assert_eq!(chosen(Grant::ClientCredentials, "", true), Err(OauthCode::InvalidClient));
+        assert_eq!(
+            chosen(Grant::ClientCredentials, &body, false),
+            Err(OauthCode::InvalidClient)
+        );
+        assert_eq!(
+            chosen(Grant::ClientCredentials, "", true),
+            Err(OauthCode::InvalidClient)
+        );
     }
 
     #[test]
     fn two_kinds_of_evidence_are_one_too_many() {
         for (grant, body) in [
-            (Grant::ClientCredentials, format!("client_id={ID}&assertion=a.b.c")),
-            (Grant::ClientCredentials, format!("client_id={ID}&subject_token=a.b.c")),
-            (Grant::JwtBearer, "assertion=a.b.c&subject_token=a.b.c".to_owned()),
+            (
+                Grant::ClientCredentials,
+                format!("client_id={ID}&assertion=a.b.c"),
+            ),
+            (
+                Grant::ClientCredentials,
+                format!("client_id={ID}&subject_token=a.b.c"),
+            ),
+            (
+                Grant::JwtBearer,
+                "assertion=a.b.c&subject_token=a.b.c".to_owned(),
+            ),
             (Grant::JwtBearer, format!("assertion=a.b.c&client_id={ID}")),
             (Grant::X509, format!("assertion=a.b.c&client_id={ID}")),
             (
@@ -265,20 +317,31 @@ mod tests {
                 format!("subject_token=a.b.c&subject_token_type={TYPE_JWT}&client_id={ID}"),
             ),
         ] {
-            assert_eq!(chosen(grant, &body, true), Err(OauthCode::InvalidRequest), "{body}");
+            assert_eq!(
+                chosen(grant, &body, true),
+                Err(OauthCode::InvalidRequest),
+                "{body}"
+            );
         }
     }
 
     #[test]
     fn a_certificate_beside_a_token_is_its_binding_key() {
-        let oidc = Ok(Presented::Oidc { token: Secret("a.b.c".to_owned()) });
+        let oidc = Ok(Presented::Oidc {
+            token: Secret("a.b.c".to_owned()),
+        });
         assert_eq!(chosen(Grant::JwtBearer, "assertion=a.b.c", true), oidc);
-        assert_eq!(chosen(Grant::JwtBearer, "assertion=a.b.c&client_id=ci", true), oidc);
+        assert_eq!(
+            chosen(Grant::JwtBearer, "assertion=a.b.c&client_id=ci", true),
+            oidc
+        );
         assert_eq!(chosen(Grant::X509, "assertion=a.b.c", true), oidc);
         let own = format!("subject_token=a.b.c&subject_token_type={TYPE_ACCESS_TOKEN}");
         assert_eq!(
             chosen(Grant::TokenExchange, &format!("{own}&client_id={ID}"), true),
-            Ok(Presented::OwnToken { token: Secret("a.b.c".to_owned()) })
+            Ok(Presented::OwnToken {
+                token: Secret("a.b.c".to_owned())
+            })
         );
     }
 
@@ -303,7 +366,10 @@ mod tests {
         for (body, code) in [
             ("client_assertion=a.b.c", OauthCode::InvalidClient),
             ("client_secret=x&assertion=a.b.c", OauthCode::InvalidClient),
-            ("assertion=a.b.c&actor_token=d.e.f", OauthCode::InvalidRequest),
+            (
+                "assertion=a.b.c&actor_token=d.e.f",
+                OauthCode::InvalidRequest,
+            ),
         ] {
             assert_eq!(chosen(Grant::JwtBearer, body, false), Err(code), "{body}");
         }
@@ -313,19 +379,28 @@ mod tests {
     fn a_token_is_bounded_and_never_printed() {
         let long = format!("assertion={}", "a".repeat(MAX_TOKEN_BYTES));
         assert!(chosen(Grant::JwtBearer, &long, false).is_ok());
-        assert!(!format!("{:?}", chosen(Grant::JwtBearer, "assertion=canary", false)).contains("canary"));
+        assert!(
+            !format!("{:?}", chosen(Grant::JwtBearer, "assertion=canary", false))
+                .contains("canary")
+        );
     }
 
     #[test]
     fn headers_do_not_authenticate() {
         let mut headers = HeaderMap::new();
-        headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Basic dTpw"));
+        headers.insert(
+            header::AUTHORIZATION,
+            HeaderValue::from_static("Basic dTpw"),
+        );
         let error = refuse_headers(&headers).unwrap_err();
         assert_eq!(error.code, OauthCode::InvalidClient);
         assert_eq!(error.challenge, Some("Basic realm=\"dayfly\""));
         let mut headers = HeaderMap::new();
         headers.insert("dpop", HeaderValue::from_static("x"));
-        assert_eq!(refuse_headers(&headers).unwrap_err().code, OauthCode::InvalidRequest);
+        assert_eq!(
+            refuse_headers(&headers).unwrap_err().code,
+            OauthCode::InvalidRequest
+        );
         assert!(refuse_headers(&HeaderMap::new()).is_ok());
     }
 }

@@ -39,13 +39,21 @@ pub(crate) async fn snapshot(call: Call) -> Response {
         Ok(text) => {
             let mut response = (StatusCode::OK, text.to_string()).into_response();
             let headers = response.headers_mut();
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/jwt"));
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(SNAPSHOT_MAX_AGE));
+            headers.insert(
+                header::CONTENT_TYPE,
+                HeaderValue::from_static("application/jwt"),
+            );
+            headers.insert(
+                header::CACHE_CONTROL,
+                HeaderValue::from_static(SNAPSHOT_MAX_AGE),
+            );
             response
         }
         Err(error) => {
-            tracing::warn!(request_id = %call.request_id, %error, "no snapshot of the feed");
-            Problem::unavailable().of_request(&call.request_id).into_response()
+            tracing::debug!(request_id = %call.request_id, %error, "no snapshot of the feed");
+            Problem::unavailable()
+                .of_request(&call.request_id)
+                .into_response()
         }
     }
 }
@@ -77,7 +85,10 @@ pub(crate) async fn stream(call: Call) -> Response {
     };
     let mut response = Response::new(Body::from_stream(events(subscription, &call)));
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream"),
+    );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // A proxy that collects the answer would hold every revocation back.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
@@ -112,7 +123,8 @@ fn cursor_of(call: &Call) -> Option<String> {
         let value = call.headers.get("last-event-id")?;
         value.to_str().ok().map(str::to_owned)
     };
-    from.or_else(last).filter(|cursor| cursor.len() <= MAX_CURSOR_BYTES)
+    from.or_else(last)
+        .filter(|cursor| cursor.len() <= MAX_CURSOR_BYTES)
 }
 
 fn events(
@@ -120,16 +132,22 @@ fn events(
     call: &Call,
 ) -> impl futures_util::Stream<Item = Result<Bytes, Infallible>> + Send + use<> {
     let stopping = call.app.stopping.clone();
-    stream::unfold((subscription, stopping), |(mut subscription, stopping)| async move {
-        let next = tokio::select! {
-            () = stopping.cancelled() => None,
-            next = subscription.next() => next,
-        };
-        next.map(|statement| (Ok(event(&statement)), (subscription, stopping)))
-    })
+    stream::unfold(
+        (subscription, stopping),
+        |(mut subscription, stopping)| async move {
+            let next = tokio::select! {
+                () = stopping.cancelled() => None,
+                next = subscription.next() => next,
+            };
+            next.map(|statement| (Ok(event(&statement)), (subscription, stopping)))
+        },
+    )
 }
 
 /// One event. A compact JWS has no line break, so one `data:` line holds it.
 fn event(statement: &Statement) -> Bytes {
-    Bytes::from(format!("id: {}\nevent: statement\ndata: {}\n\n", statement.cursor, statement.text))
+    Bytes::from(format!(
+        "id: {}\nevent: statement\ndata: {}\n\n",
+        statement.cursor, statement.text
+    ))
 }

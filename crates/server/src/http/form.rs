@@ -23,11 +23,17 @@ pub(crate) struct Parameter {
 
 impl Parameter {
     pub(crate) const fn once(name: &'static str) -> Self {
-        Self { name, repeats: false }
+        Self {
+            name,
+            repeats: false,
+        }
     }
 
     pub(crate) const fn repeated(name: &'static str) -> Self {
-        Self { name, repeats: true }
+        Self {
+            name,
+            repeats: true,
+        }
     }
 }
 
@@ -54,11 +60,11 @@ pub(crate) enum FormError {
 }
 
 impl Form {
-    /// Reads a form whose parameters are `known`.
+    /// Reads a form whose parameters are `known`, in groups.
     pub(crate) fn read(
         headers: &HeaderMap,
         body: &[u8],
-        known: &[Parameter],
+        known: &[&[Parameter]],
     ) -> Result<Self, FormError> {
         content_type(headers)?;
         let text = std::str::from_utf8(body).map_err(|_| FormError::Malformed)?;
@@ -70,7 +76,8 @@ impl Form {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = decode(name)?;
             let value = decode(value)?;
-            let Some(parameter) = known.iter().find(|parameter| parameter.name == name) else {
+            let mut all = known.iter().copied().flatten();
+            let Some(parameter) = all.find(|parameter| parameter.name == name) else {
                 continue;
             };
             if value.len() > MAX_VALUE_BYTES {
@@ -94,7 +101,10 @@ impl Form {
 
     /// A parameter.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.values.get(name).and_then(|values| values.first()).map(String::as_str)
+        self.values
+            .get(name)
+            .and_then(|values| values.first())
+            .map(String::as_str)
     }
 
     /// Whether a parameter is there.
@@ -120,7 +130,10 @@ fn content_type(headers: &HeaderMap) -> Result<(), FormError> {
     };
     let text = value.to_str().map_err(|_| FormError::ContentType)?;
     let (kind, parameters) = text.split_once(';').unwrap_or((text, ""));
-    if !kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+    if !kind
+        .trim()
+        .eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    {
         return Err(FormError::ContentType);
     }
     let parameters = parameters.trim();
@@ -164,8 +177,10 @@ mod tests {
 
     use super::*;
 
-    const KNOWN: &[Parameter] =
-        &[Parameter::once("grant_type"), Parameter::once("scope"), Parameter::repeated("dns_name")];
+    const KNOWN: &[&[Parameter]] = &[
+        &[Parameter::once("grant_type"), Parameter::once("scope")],
+        &[Parameter::repeated("dns_name")],
+    ];
 
     fn headers(content_type: &'static str) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -174,7 +189,11 @@ mod tests {
     }
 
     fn read(body: &str) -> Result<Form, FormError> {
-        Form::read(&headers("application/x-www-form-urlencoded"), body.as_bytes(), KNOWN)
+        Form::read(
+            &headers("application/x-www-form-urlencoded"),
+            body.as_bytes(),
+            KNOWN,
+        )
     }
 
     #[test]
@@ -188,8 +207,18 @@ mod tests {
 
     #[test]
     fn a_known_parameter_twice_is_refused_however_it_is_written() {
-        for body in ["scope=a&scope=b", "scope=a&scope=a", "scope=a&sc%6fpe=b", "scope=&scope=a", "scope=a&scope"] {
-            assert_eq!(read(body).err(), Some(FormError::Repeated("scope")), "{body}");
+        for body in [
+            "scope=a&scope=b",
+            "scope=a&scope=a",
+            "scope=a&sc%6fpe=b",
+            "scope=&scope=a",
+            "scope=a&scope",
+        ] {
+            assert_eq!(
+                read(body).err(),
+                Some(FormError::Repeated("scope")),
+                "{body}"
+            );
         }
     }
 
@@ -201,10 +230,22 @@ mod tests {
 
     #[test]
     fn refuses_what_is_not_clean_text() {
-        for body in ["scope=%", "scope=%4", "scope=%zz", "scope=%ff", "scope=a%00b", "scope=a%0ab", "sc%0dope=a"] {
+        for body in [
+            "scope=%",
+            "scope=%4",
+            "scope=%zz",
+            "scope=%ff",
+            "scope=a%00b",
+            "scope=a%0ab",
+            "sc%0dope=a",
+        ] {
             assert_eq!(read(body).err(), Some(FormError::Malformed), "{body}");
         }
-        let invalid = Form::read(&headers("application/x-www-form-urlencoded"), b"scope=\xff", KNOWN);
+        let invalid = Form::read(
+            &headers("application/x-www-form-urlencoded"),
+            b"scope=\xff",
+            KNOWN,
+        );
         assert_eq!(invalid.err(), Some(FormError::Malformed));
     }
 
@@ -228,11 +269,20 @@ mod tests {
             "application/x-www-form-urlencoded;charset=UTF-8",
             "Application/X-WWW-Form-Urlencoded",
         ] {
-            assert!(Form::read(&headers(kind), b"scope=a", KNOWN).is_ok(), "{kind}");
+            assert!(
+                Form::read(&headers(kind), b"scope=a", KNOWN).is_ok(),
+                "{kind}"
+            );
         }
         let mut twice = headers("application/x-www-form-urlencoded");
-        twice.append(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        assert_eq!(Form::read(&twice, b"", KNOWN).err(), Some(FormError::ContentType));
+        twice.append(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        assert_eq!(
+            Form::read(&twice, b"", KNOWN).err(),
+            Some(FormError::ContentType)
+        );
     }
 
     #[test]

@@ -45,7 +45,11 @@ const IDENTITY_HEADERS: &[&str] = &[
 ];
 
 /// The outermost layer.
-pub(crate) async fn track(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn track(
+    State(app): State<Arc<App>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let started = app.clock.now();
     let id = RequestId::draw();
     request.extensions_mut().insert(id.clone());
@@ -53,16 +57,23 @@ pub(crate) async fn track(State(app): State<Arc<App>>, mut request: Request, nex
     let limit = app.config().limits.request_timeout.get();
     let answered = tokio::time::timeout(limit, next.run(request)).await;
     let mut response = answered.unwrap_or_else(|_| {
-        Problem::new(ProblemCode::TimedOut).of_request(&id).into_response()
+        Problem::new(ProblemCode::TimedOut)
+            .of_request(&id)
+            .into_response()
     });
     if let Some(value) = id.header() {
         response.headers_mut().insert(HEADER, value);
     }
     let operation = response.extensions().get::<Operation>().copied();
-    let millis = app.clock.now().monotonic_ms.saturating_sub(started.monotonic_ms);
+    let millis = app
+        .clock
+        .now()
+        .monotonic_ms
+        .saturating_sub(started.monotonic_ms);
     let status = response.status().as_u16();
     #[expect(clippy::cast_precision_loss, reason = "milliseconds of one request")]
-    app.metrics.request(operation, status, millis as f64 / 1000.0);
+    app.metrics
+        .request(operation, status, millis as f64 / 1000.0);
     let name = operation.map_or("none", operation_name);
     if status >= 500 {
         tracing::warn!(request_id = %id, %method, operation = name, status, millis, "answered");
@@ -98,7 +109,12 @@ fn refused(headers: &HeaderMap, query: Option<&str>) -> Option<&'static str> {
     if names_a_client {
         return Some("identity headers of proxies are not accepted");
     }
-    if headers.get_all(header::AUTHORIZATION).iter().nth(1).is_some() {
+    if headers
+        .get_all(header::AUTHORIZATION)
+        .iter()
+        .nth(1)
+        .is_some()
+    {
         return Some("the header Authorization may be given once");
     }
     // RFC 6750 section 5.3: a token in a URL ends up in logs and histories.

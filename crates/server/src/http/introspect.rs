@@ -15,11 +15,15 @@ use super::oauth_error::{OauthError, OauthErrorBody};
 use super::token::no_store;
 use crate::authz::AdminScope;
 
-const PARAMETERS: &[Parameter] = &[Parameter::once("token"), Parameter::once("token_type_hint")];
+const PARAMETERS: &[&[Parameter]] =
+    &[&[Parameter::once("token"), Parameter::once("token_type_hint")]];
 
 /// The form, for the document.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the form; the form is read by hand, strictly")]
+#[expect(
+    dead_code,
+    reason = "describes the form; the form is read by hand, strictly"
+)]
 pub(crate) struct IntrospectionRequest {
     /// The access token.
     token: String,
@@ -29,7 +33,10 @@ pub(crate) struct IntrospectionRequest {
 
 /// RFC 7662 section 2.2. An inactive token has the member `active` and no other.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the answer; it is the token's own claims")]
+#[expect(
+    dead_code,
+    reason = "describes the answer; it is the token's own claims"
+)]
 pub(crate) struct IntrospectionResponse {
     /// Whether the token is alive, and the caller may know it.
     active: bool,
@@ -86,17 +93,24 @@ pub(crate) async fn post(mut call: Call) -> Response {
 
 async fn answer(call: &mut Call) -> Result<Value, OauthError> {
     // RFC 7662 section 2.1: the caller first, so that a stranger learns nothing from the form.
-    let caller = Caller::of(call).await.map_err(super::caller::NoCaller::oauth)?;
+    let caller = Caller::of(call)
+        .await
+        .map_err(super::caller::NoCaller::oauth)?;
     let form = call.form(PARAMETERS).await?;
     let token = form.require("token")?;
     let now = call.app.clock.now().time();
     // The binding is the business of the API that the token is presented to, not of its question.
     let verified =
-        call.app.own_unbound.verify(UnverifiedToken::new(token), &Presented::NOTHING, now);
+        call.app
+            .own_unbound
+            .verify(UnverifiedToken::new(token), &Presented::NOTHING, now);
     Ok(match verified {
         Ok(token) if may_know(call, &caller, &token) => active(&token),
         Ok(_) => {
-            tracing::info!(by = caller.by, "introspection of a token that is not the caller's");
+            tracing::info!(
+                by = caller.by,
+                "introspection of a token that is not the caller's"
+            );
             json!({ "active": false })
         }
         Err(_) => json!({ "active": false }),
@@ -109,7 +123,10 @@ fn may_know(call: &Call, caller: &Caller, token: &Verified) -> bool {
         return true;
     }
     let policy = call.app.issuer.policy();
-    let audience = token.audience().single().and_then(|id| id.parse::<AudienceId>().ok());
+    let audience = token
+        .audience()
+        .single()
+        .and_then(|id| id.parse::<AudienceId>().ok());
     match (&caller.workload, audience) {
         (Some(workload), Some(audience)) => policy.is_operator(&audience, workload),
         _ => false,

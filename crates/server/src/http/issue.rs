@@ -83,10 +83,23 @@ impl Work {
             peer_address: self.address,
             grant: self.grant.as_str(),
         };
-        let request =
-            IssueRequest { principal, request: self.request, want, context };
-        let outcome = app.issuer.issue(request, app.clock.now(), &mut SystemRng).await;
-        let Outcome { decision, audit, result, unsettled, .. } = outcome;
+        let request = IssueRequest {
+            principal,
+            request: self.request,
+            want,
+            context,
+        };
+        let outcome = app
+            .issuer
+            .issue(request, app.clock.now(), &mut SystemRng)
+            .await;
+        let Outcome {
+            decision,
+            audit,
+            result,
+            unsettled,
+            ..
+        } = outcome;
         place.write(audit);
         if let Some(unsettled) = unsettled {
             app.metrics.unsettled.inc();
@@ -99,7 +112,8 @@ impl Work {
                 Ok(credential)
             }
             Err(refused) => {
-                app.metrics.decision(self.grant.as_str(), refused.reason.as_str());
+                app.metrics
+                    .decision(self.grant.as_str(), refused.reason.as_str());
                 tracing::info!(
                     request_id = self.request_id,
                     decision = %decision,

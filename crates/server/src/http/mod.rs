@@ -24,7 +24,7 @@ mod token;
 mod x509;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use call::{SocketPeer, whole_chain};
 pub(crate) use problem::Problem;

@@ -115,23 +115,38 @@ impl OauthError {
 
     /// A mistake in the form of the request, which the caller may know precisely.
     pub(crate) fn request(description: impl Into<String>) -> Self {
-        Self { description: description.into(), ..Self::new(OauthCode::InvalidRequest) }
+        Self {
+            description: description.into(),
+            ..Self::new(OauthCode::InvalidRequest)
+        }
     }
 
     pub(crate) fn described(self, description: impl Into<String>) -> Self {
-        Self { description: description.into(), ..self }
+        Self {
+            description: description.into(),
+            ..self
+        }
     }
 
     pub(crate) fn retry_after(self, secs: u64) -> Self {
-        Self { retry_after_secs: Some(secs), ..self }
+        Self {
+            retry_after_secs: Some(secs),
+            ..self
+        }
     }
 
     pub(crate) fn challenge(self, challenge: &'static str) -> Self {
-        Self { challenge: Some(challenge), ..self }
+        Self {
+            challenge: Some(challenge),
+            ..self
+        }
     }
 
     pub(crate) fn of_request(self, id: &RequestId) -> Self {
-        Self { request_id: Some(id.clone()), ..self }
+        Self {
+            request_id: Some(id.clone()),
+            ..self
+        }
     }
 }
 
@@ -157,7 +172,10 @@ impl IntoResponse for OauthError {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(secs.max(1)));
         }
         if let Some(challenge) = self.challenge {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static(challenge),
+            );
         }
         response
     }

@@ -47,11 +47,19 @@ pub(crate) async fn livez() -> Response {
 )]
 pub(crate) async fn readyz(call: Call) -> Response {
     let reasons = call.app.unready();
-    let status =
-        if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = ReadyBody { ready: reasons.is_empty(), reasons };
+    let status = if reasons.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let body = ReadyBody {
+        ready: reasons.is_empty(),
+        reasons,
+    };
     let mut response = (status, axum::Json(body)).into_response();
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 

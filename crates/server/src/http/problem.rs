@@ -124,11 +124,17 @@ impl Problem {
     }
 
     pub(crate) fn bad(detail: impl Into<String>) -> Self {
-        Self { detail: detail.into(), ..Self::new(ProblemCode::BadRequest) }
+        Self {
+            detail: detail.into(),
+            ..Self::new(ProblemCode::BadRequest)
+        }
     }
 
     pub(crate) fn detailed(self, detail: impl Into<String>) -> Self {
-        Self { detail: detail.into(), ..self }
+        Self {
+            detail: detail.into(),
+            ..self
+        }
     }
 
     pub(crate) const fn forbidden() -> Self {
@@ -136,11 +142,17 @@ impl Problem {
     }
 
     pub(crate) fn unavailable() -> Self {
-        Self { retry_after_secs: Some(RETRY_AFTER_SECS), ..Self::new(ProblemCode::Unavailable) }
+        Self {
+            retry_after_secs: Some(RETRY_AFTER_SECS),
+            ..Self::new(ProblemCode::Unavailable)
+        }
     }
 
     pub(crate) fn of_request(self, id: &RequestId) -> Self {
-        Self { request_id: Some(id.clone()), ..self }
+        Self {
+            request_id: Some(id.clone()),
+            ..self
+        }
     }
 }
 
@@ -178,11 +190,18 @@ impl IntoResponse for Problem {
             HeaderValue::from_static("application/problem+json"),
         );
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(secs) = self.retry_after_secs {
+        let unavailable = status == StatusCode::SERVICE_UNAVAILABLE;
+        if let Some(secs) = self
+            .retry_after_secs
+            .or(unavailable.then_some(RETRY_AFTER_SECS))
+        {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(secs.max(1)));
         }
         if let Some(challenge) = self.challenge {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static(challenge),
+            );
         }
         response
     }

@@ -40,7 +40,10 @@ const fn plain(code: OauthCode) -> Answer {
 }
 
 const fn words(code: OauthCode, words: &'static str) -> Answer {
-    Answer { code, words: Some(words) }
+    Answer {
+        code,
+        words: Some(words),
+    }
 }
 
 fn answer(reason: Reason, grant: Grant) -> Answer {
@@ -95,26 +98,29 @@ fn denied(reason: DenialReason, grant: Grant) -> Answer {
         | DenialReason::NoRule
         | DenialReason::UnknownRule
         | DenialReason::UnknownWorkload => plain(evidence(grant, unknown_method(grant))),
-        DenialReason::AudienceRequired => {
-            words(OauthCode::InvalidRequest, "the parameter audience is missing")
-        }
+        DenialReason::AudienceRequired => words(
+            OauthCode::InvalidRequest,
+            "the parameter audience is missing",
+        ),
         DenialReason::TaskRequired => {
             words(OauthCode::InvalidRequest, "the parameter task is missing")
         }
-        DenialReason::PurposeRequired => {
-            words(OauthCode::InvalidRequest, "the parameter purpose is missing")
-        }
-        DenialReason::PurposeInvalid => {
-            words(OauthCode::InvalidRequest, "the parameter purpose is not acceptable")
-        }
+        DenialReason::PurposeRequired => words(
+            OauthCode::InvalidRequest,
+            "the parameter purpose is missing",
+        ),
+        DenialReason::PurposeInvalid => words(
+            OauthCode::InvalidRequest,
+            "the parameter purpose is not acceptable",
+        ),
         DenialReason::DelegationUnsupported => words(
             OauthCode::InvalidTarget,
             "delegation to another audience is not supported yet",
         ),
         // One answer for all, so that nobody learns which audiences there are.
-        DenialReason::CallerNotAllowed
-        | DenialReason::NoGrant
-        | DenialReason::UnknownAudience => plain(OauthCode::InvalidTarget),
+        DenialReason::CallerNotAllowed | DenialReason::NoGrant | DenialReason::UnknownAudience => {
+            plain(OauthCode::InvalidTarget)
+        }
         DenialReason::ScopeNotGranted => plain(OauthCode::InvalidScope),
         DenialReason::AuthorizationDetails => plain(OauthCode::InvalidAuthorizationDetails),
         DenialReason::BindingUnavailable
@@ -127,9 +133,7 @@ fn denied(reason: DenialReason, grant: Grant) -> Answer {
             OauthCode::InvalidRequest,
             "what could be issued would live too short; fetch fresh evidence or ask for more",
         ),
-        DenialReason::NotNarrowable | DenialReason::NotNarrower => {
-            plain(OauthCode::InvalidRequest)
-        }
+        DenialReason::NotNarrowable | DenialReason::NotNarrower => plain(OauthCode::InvalidRequest),
     }
 }
 
@@ -150,19 +154,44 @@ mod tests {
     use super::*;
 
     fn told(reason: Reason, grant: Grant) -> (u16, &'static str, Option<u64>) {
-        let error = oauth_error(&Refused { reason, retry_after_secs: None }, grant);
-        (error.status.as_u16(), error.code.as_str(), error.retry_after_secs)
+        let error = oauth_error(
+            &Refused {
+                reason,
+                retry_after_secs: None,
+            },
+            grant,
+        );
+        (
+            error.status.as_u16(),
+            error.code.as_str(),
+            error.retry_after_secs,
+        )
     }
 
-    const BAD: Reason = Reason::Evidence { method: None, code: "signature" };
+    const BAD: Reason = Reason::Evidence {
+        method: None,
+        code: "signature",
+    };
 
     #[test]
     fn bad_evidence_has_the_error_of_its_grant() {
-        assert_eq!(told(BAD, Grant::ClientCredentials), (401, "invalid_client", None));
+        assert_eq!(
+            told(BAD, Grant::ClientCredentials),
+            (401, "invalid_client", None)
+        );
         assert_eq!(told(BAD, Grant::JwtBearer), (400, "invalid_grant", None));
-        assert_eq!(told(BAD, Grant::TokenExchange), (400, "invalid_request", None));
-        let svid = Reason::Evidence { method: Some(Method::X509Svid), code: "leaf" };
-        let oidc = Reason::Evidence { method: Some(Method::Oidc), code: "signature" };
+        assert_eq!(
+            told(BAD, Grant::TokenExchange),
+            (400, "invalid_request", None)
+        );
+        let svid = Reason::Evidence {
+            method: Some(Method::X509Svid),
+            code: "leaf",
+        };
+        let oidc = Reason::Evidence {
+            method: Some(Method::Oidc),
+            code: "signature",
+        };
         assert_eq!(told(svid, Grant::X509), (401, "invalid_client", None));
         assert_eq!(told(oidc, Grant::X509), (400, "invalid_grant", None));
         assert_eq!(told(BAD, Grant::X509), (400, "invalid_request", None));
@@ -170,8 +199,18 @@ mod tests {
 
     #[test]
     fn a_stranger_cannot_tell_bad_evidence_from_no_rule() {
-        for grant in [Grant::ClientCredentials, Grant::JwtBearer, Grant::TokenExchange] {
-            let bad = oauth_error(&Refused { reason: BAD, retry_after_secs: None }, grant);
+        for grant in [
+            Grant::ClientCredentials,
+            Grant::JwtBearer,
+            Grant::TokenExchange,
+        ] {
+            let bad = oauth_error(
+                &Refused {
+                    reason: BAD,
+                    retry_after_secs: None,
+                },
+                grant,
+            );
             for reason in [
                 DenialReason::NoRule,
                 DenialReason::UnknownRule,
@@ -179,7 +218,13 @@ mod tests {
                 DenialReason::UnknownWorkload,
             ] {
                 let reason = Reason::Denied(reason);
-                let denied = oauth_error(&Refused { reason, retry_after_secs: None }, grant);
+                let denied = oauth_error(
+                    &Refused {
+                        reason,
+                        retry_after_secs: None,
+                    },
+                    grant,
+                );
                 assert_eq!((denied.status, denied.code), (bad.status, bad.code));
                 assert_eq!(denied.description, bad.description);
             }
@@ -189,21 +234,48 @@ mod tests {
     #[test]
     fn the_rows_of_the_table() {
         let denied = |reason| told(Reason::Denied(reason), Grant::JwtBearer);
-        assert_eq!(denied(DenialReason::UnknownAudience), (400, "invalid_target", None));
+        assert_eq!(
+            denied(DenialReason::UnknownAudience),
+            (400, "invalid_target", None)
+        );
         assert_eq!(denied(DenialReason::NoGrant), (400, "invalid_target", None));
-        assert_eq!(denied(DenialReason::ScopeNotGranted), (400, "invalid_scope", None));
+        assert_eq!(
+            denied(DenialReason::ScopeNotGranted),
+            (400, "invalid_scope", None)
+        );
         assert_eq!(
             denied(DenialReason::AuthorizationDetails),
             (400, "invalid_authorization_details", None)
         );
-        assert_eq!(denied(DenialReason::Guardrail), (400, "unauthorized_client", None));
-        assert_eq!(told(Reason::Replayed, Grant::JwtBearer), (400, "invalid_grant", None));
-        assert_eq!(told(Reason::Replayed, Grant::TokenExchange), (400, "invalid_request", None));
-        assert_eq!(told(Reason::TaskEnded, Grant::JwtBearer), (400, "invalid_grant", None));
-        assert_eq!(told(Reason::TaskEnded, Grant::ClientCredentials), (400, "invalid_grant", None));
-        assert_eq!(told(Reason::TaskEnded, Grant::TokenExchange), (400, "invalid_request", None));
         assert_eq!(
-            told(Reason::ParentRevoked(Kind::Credential), Grant::TokenExchange),
+            denied(DenialReason::Guardrail),
+            (400, "unauthorized_client", None)
+        );
+        assert_eq!(
+            told(Reason::Replayed, Grant::JwtBearer),
+            (400, "invalid_grant", None)
+        );
+        assert_eq!(
+            told(Reason::Replayed, Grant::TokenExchange),
+            (400, "invalid_request", None)
+        );
+        assert_eq!(
+            told(Reason::TaskEnded, Grant::JwtBearer),
+            (400, "invalid_grant", None)
+        );
+        assert_eq!(
+            told(Reason::TaskEnded, Grant::ClientCredentials),
+            (400, "invalid_grant", None)
+        );
+        assert_eq!(
+            told(Reason::TaskEnded, Grant::TokenExchange),
+            (400, "invalid_request", None)
+        );
+        assert_eq!(
+            told(
+                Reason::ParentRevoked(Kind::Credential),
+                Grant::TokenExchange
+            ),
             (400, "invalid_request", None)
         );
         assert_eq!(
@@ -222,16 +294,28 @@ mod tests {
             told(Reason::LedgerUnavailable, Grant::JwtBearer),
             (503, "temporarily_unavailable", Some(1))
         );
-        assert_eq!(told(Reason::Internal, Grant::JwtBearer), (500, "server_error", None));
+        assert_eq!(
+            told(Reason::Internal, Grant::JwtBearer),
+            (500, "server_error", None)
+        );
     }
 
     #[test]
     fn no_description_names_a_reason() {
         for reason in DenialReason::ALL {
-            let refused = Refused { reason: Reason::Denied(*reason), retry_after_secs: None };
+            let refused = Refused {
+                reason: Reason::Denied(*reason),
+                retry_after_secs: None,
+            };
             let told = oauth_error(&refused, Grant::JwtBearer).description;
-            assert!(!told.contains(reason.as_str()) || !reason.as_str().contains('_'), "{told}");
-            assert!(told.is_ascii() && !told.contains(['"', '\\']), "RFC 6749 section 5.2: {told}");
+            assert!(
+                !told.contains(reason.as_str()) || !reason.as_str().contains('_'),
+                "{told}"
+            );
+            assert!(
+                told.is_ascii() && !told.contains(['"', '\\']),
+                "RFC 6749 section 5.2: {told}"
+            );
         }
     }
 }

@@ -17,10 +17,13 @@ use crate::authz::AdminScope;
 
 /// A decision as the audit trail has it.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the answer; it is the audit line itself")]
+#[expect(
+    dead_code,
+    reason = "describes the answer; it is the audit line itself"
+)]
 pub(crate) struct DecisionBody {
     /// The decision id.
-    decision: String,
+    decision_id: String,
     /// `permit` or `deny`.
     outcome: String,
     /// `permitted`, or the stable internal reason of a denial.
@@ -34,12 +37,15 @@ pub(crate) struct DecisionBody {
     /// Its owner.
     owner: Option<String>,
     /// The credential that was issued.
-    credential: Option<String>,
+    credential_id: Option<String>,
 }
 
 /// A credential as the ledger has it.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the answer; it is put together from the record")]
+#[expect(
+    dead_code,
+    reason = "describes the answer; it is put together from the record"
+)]
 pub(crate) struct IssuanceBody {
     /// The record.
     #[schema(value_type = Object)]
@@ -74,7 +80,9 @@ pub(crate) async fn decision(Path(id): Path<String>, call: Call) -> Response {
 
 async fn decided(id: &str, call: &Call) -> Result<Value, Problem> {
     let caller = auditor(call).await?;
-    let id: DecisionId = id.parse().map_err(|_| Problem::new(ProblemCode::NotFound))?;
+    let id: DecisionId = id
+        .parse()
+        .map_err(|_| Problem::new(ProblemCode::NotFound))?;
     let line = call.app.issuer.ledger().decision(id).await?;
     let Some(line) = line else {
         // A limited right must not tell what exists from what does not.
@@ -85,7 +93,10 @@ async fn decided(id: &str, call: &Call) -> Result<Value, Problem> {
         tracing::error!(%error, decision = %id, "an audit entry of the ledger cannot be read");
         Problem::new(ProblemCode::Internal)
     })?;
-    let owner = entry.get("owner").and_then(Value::as_str).and_then(|text| text.parse().ok());
+    let owner = entry
+        .get("owner")
+        .and_then(Value::as_str)
+        .and_then(|text| text.parse().ok());
     caller.require(AdminScope::Audit, owner.as_ref())?;
     Ok(entry)
 }
@@ -114,7 +125,9 @@ pub(crate) async fn issuance(Path(id): Path<String>, call: Call) -> Response {
 
 async fn issued(id: &str, call: &Call) -> Result<Value, Problem> {
     let caller = auditor(call).await?;
-    let id: CredentialId = id.parse().map_err(|_| Problem::new(ProblemCode::NotFound))?;
+    let id: CredentialId = id
+        .parse()
+        .map_err(|_| Problem::new(ProblemCode::NotFound))?;
     let Some(issuance) = call.app.issuer.ledger().issuance(id).await? else {
         caller.require(AdminScope::Audit, None)?;
         return Err(Problem::new(ProblemCode::NotFound));
@@ -136,7 +149,10 @@ fn record(call: &Call, issuance: &Issuance, id: CredentialId) -> Value {
     };
     let mut body = json!({ "issuance": issuance, "status": status });
     if let (Some(kind), Some(members)) = (death, body.as_object_mut()) {
-        members.insert("revoked_by".to_owned(), Value::String(kind.as_str().to_owned()));
+        members.insert(
+            "revoked_by".to_owned(),
+            Value::String(kind.as_str().to_owned()),
+        );
     }
     body
 }

@@ -8,7 +8,7 @@ use super::form::{Form, Parameter};
 use super::oauth_error::{OauthCode, OauthError};
 
 /// The parameters that stand for evidence.
-pub(crate) const EVIDENCE: [Parameter; 10] = [
+pub(crate) const EVIDENCE: &[Parameter] = &[
     Parameter::once("assertion"),
     Parameter::once("client_id"),
     Parameter::once("client_assertion"),
@@ -22,7 +22,7 @@ pub(crate) const EVIDENCE: [Parameter; 10] = [
 ];
 
 /// The parameters of what is asked for.
-pub(crate) const WANTED: [Parameter; 9] = [
+pub(crate) const WANTED: &[Parameter] = &[
     Parameter::once("audience"),
     Parameter::once("resource"),
     Parameter::once("scope"),
@@ -64,13 +64,21 @@ fn audience(form: &Form) -> Result<Option<AudienceId>, OauthError> {
     };
     // RFC 8707 section 2: an audience that cannot be is an audience that is not granted.
     value
-        .map(|value| value.parse().map_err(|_| OauthError::new(OauthCode::InvalidTarget)))
+        .map(|value| {
+            value
+                .parse()
+                .map_err(|_| OauthError::new(OauthCode::InvalidTarget))
+        })
         .transpose()
 }
 
 fn scopes(form: &Form) -> Result<Option<ScopeSet>, OauthError> {
     form.get("scope")
-        .map(|value| value.parse().map_err(|_| OauthError::new(OauthCode::InvalidScope)))
+        .map(|value| {
+            value
+                .parse()
+                .map_err(|_| OauthError::new(OauthCode::InvalidScope))
+        })
         .transpose()
 }
 
@@ -85,25 +93,39 @@ fn named<T: std::str::FromStr>(form: &Form, name: &'static str) -> Result<Option
 }
 
 fn purpose(form: &Form) -> Result<Option<String>, OauthError> {
-    let Some(purpose) = form.get("purpose") else { return Ok(None) };
+    let Some(purpose) = form.get("purpose") else {
+        return Ok(None);
+    };
     if purpose.chars().count() > MAX_PURPOSE_CHARS {
-        return Err(OauthError::request("the parameter purpose is longer than 256 characters"));
+        return Err(OauthError::request(
+            "the parameter purpose is longer than 256 characters",
+        ));
     }
     Ok(Some(purpose.to_owned()))
 }
 
 fn requested_ttl(form: &Form) -> Result<Option<u64>, OauthError> {
-    let Some(text) = form.get("requested_ttl") else { return Ok(None) };
-    let secs = text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
+    let Some(text) = form.get("requested_ttl") else {
+        return Ok(None);
+    };
+    let secs = text
+        .bytes()
+        .all(|b| b.is_ascii_digit())
+        .then(|| text.parse::<u64>().ok())
+        .flatten();
     match secs {
         Some(secs) if secs > 0 => Ok(Some(secs)),
-        _ => Err(OauthError::request("the parameter requested_ttl is not a number of seconds")),
+        _ => Err(OauthError::request(
+            "the parameter requested_ttl is not a number of seconds",
+        )),
     }
 }
 
 /// RFC 9396 section 2: an array of objects, each with its type.
 fn details(form: &Form) -> Result<Option<Vec<Map<String, Value>>>, OauthError> {
-    let Some(text) = form.get("authorization_details") else { return Ok(None) };
+    let Some(text) = form.get("authorization_details") else {
+        return Ok(None);
+    };
     let refused = || {
         OauthError::new(OauthCode::InvalidAuthorizationDetails)
             .described("authorization_details must be an array of at most 16 objects with a type")
@@ -121,7 +143,9 @@ fn details(form: &Form) -> Result<Option<Vec<Map<String, Value>>>, OauthError> {
     let mut details = Vec::with_capacity(items.len());
     for item in items {
         match item {
-            Value::Object(map) if map.get("type").is_some_and(Value::is_string) => details.push(map),
+            Value::Object(map) if map.get("type").is_some_and(Value::is_string) => {
+                details.push(map)
+            }
             _ => return Err(refused()),
         }
     }
@@ -149,7 +173,10 @@ mod tests {
     fn audience_and_resource_are_one_parameter() {
         for name in ["audience", "resource"] {
             let request = read(&format!("{name}=https://payments.internal")).unwrap();
-            assert_eq!(request.audience.unwrap().as_str(), "https://payments.internal");
+            assert_eq!(
+                request.audience.unwrap().as_str(),
+                "https://payments.internal"
+            );
         }
         assert_eq!(
             read("audience=https://a&resource=https://a").err(),
@@ -171,7 +198,10 @@ mod tests {
             ("requested_ttl=-1", OauthCode::InvalidRequest),
             ("requested_ttl=%2b5", OauthCode::InvalidRequest),
             ("requested_ttl=1.5", OauthCode::InvalidRequest),
-            ("requested_ttl=99999999999999999999", OauthCode::InvalidRequest),
+            (
+                "requested_ttl=99999999999999999999",
+                OauthCode::InvalidRequest,
+            ),
         ] {
             assert_eq!(read(body).err(), Some(code), "{body}");
         }

@@ -2,9 +2,9 @@
 
 use axum::response::{IntoResponse, Response};
 use dayfly_issuer::Clock;
+use dayfly_issuer::Now;
 use dayfly_issuer::control::{Body, HoldKind};
 use dayfly_issuer::revoke::{Revocation, cut_off_body, hold_body};
-use dayfly_issuer::Now;
 use dayfly_policy::Registry;
 use dayfly_token::feed::Kind;
 use dayfly_token::{CredentialId, Slug, TaskId, WorkloadId};
@@ -149,7 +149,9 @@ async fn changed(call: &mut Call) -> Result<ChangeBody, Problem> {
     caller.require(scope, owner.as_ref())?;
     let now = call.app.clock.now();
     let bodies = match action {
-        ChangeAction::Revoke => target.revocation(expires_at)?.bodies(now, call.app.retention()),
+        ChangeAction::Revoke => target
+            .revocation(expires_at)?
+            .bodies(now, call.app.retention()),
         ChangeAction::CutOff => vec![target.cut_off(expires_at, call, now)?],
         ChangeAction::Hold | ChangeAction::Lift => {
             vec![target.hold(action == ChangeAction::Hold)?]
@@ -159,9 +161,18 @@ async fn changed(call: &mut Call) -> Result<ChangeBody, Problem> {
         Body::CutOff { before, .. } => Some(before.as_secs()),
         _ => None,
     });
-    call.app.write_control(&caller.by, &change.reason, bodies, &call.request_id).await?;
-    let held = hold_kind(kind).is_some_and(|kind| call.app.view().hold(kind, &change.value).is_some());
-    Ok(ChangeBody { action, kind, value: change.value, before, held })
+    call.app
+        .write_control(&caller.by, &change.reason, bodies, &call.request_id)
+        .await?;
+    let held =
+        hold_kind(kind).is_some_and(|kind| call.app.view().hold(kind, &change.value).is_some());
+    Ok(ChangeBody {
+        action,
+        kind,
+        value: change.value,
+        before,
+        held,
+    })
 }
 
 /// Lists the holds that are set
@@ -200,7 +211,11 @@ async fn listed(call: &Call) -> Result<HoldList, Problem> {
             let owner = match hold.kind {
                 HoldKind::Owner => hold.value.parse().ok(),
                 HoldKind::Workload => hold.value.parse().ok().map(|id: WorkloadId| id.owner),
-                HoldKind::Rule => hold.value.parse().ok().and_then(|rule| owner_of_rule(&policy, &rule)),
+                HoldKind::Rule => hold
+                    .value
+                    .parse()
+                    .ok()
+                    .and_then(|rule| owner_of_rule(&policy, &rule)),
                 HoldKind::Source => None,
             };
             caller.may(AdminScope::Hold, owner.as_ref())
@@ -263,12 +278,12 @@ impl Target {
         })
     }
 
-    fn revocation(
-        self,
-        expires_at: Option<dayfly_token::UnixTime>,
-    ) -> Result<Revocation, Problem> {
+    fn revocation(self, expires_at: Option<dayfly_token::UnixTime>) -> Result<Revocation, Problem> {
         Ok(match self {
-            Self::Credential(id) => Revocation::Credential { id: id.to_string(), expires_at },
+            Self::Credential(id) => Revocation::Credential {
+                id: id.to_string(),
+                expires_at,
+            },
             Self::Task(task) => Revocation::Task(task),
             Self::Workload(workload) => Revocation::Workload(workload),
             Self::Owner(owner) => Revocation::Owner(owner),
@@ -291,10 +306,19 @@ impl Target {
             Self::Owner(owner) => (Kind::Owner, owner.to_string()),
             _ => {
                 let bodies = self.revocation(expires_at)?.bodies(now, retention);
-                return bodies.into_iter().next().ok_or_else(|| Problem::bad("nothing to cut off"));
+                return bodies
+                    .into_iter()
+                    .next()
+                    .ok_or_else(|| Problem::bad("nothing to cut off"));
             }
         };
-        Ok(cut_off_body(kind, &value, now, retention.max_lifetime_secs, retention.leeway_secs))
+        Ok(cut_off_body(
+            kind,
+            &value,
+            now,
+            retention.max_lifetime_secs,
+            retention.leeway_secs,
+        ))
     }
 
     fn hold(self, active: bool) -> Result<Body, Problem> {
@@ -363,7 +387,11 @@ mod tests {
             (ChangeKind::Workload, "payments/deploy", "payments"),
             (ChangeKind::Owner, "payments", "Payments"),
             (ChangeKind::Rule, "gh-deploy", "gh_deploy "),
-            (ChangeKind::Key, "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k", "a b"),
+            (
+                ChangeKind::Key,
+                "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+                "a b",
+            ),
             (ChangeKind::Source, "oidc:github", "github"),
         ] {
             assert!(Target::read(kind, good).is_ok(), "{good}");
@@ -377,6 +405,10 @@ mod tests {
         assert!(read(ChangeKind::Rule, "gh").hold(true).is_ok());
         assert!(read(ChangeKind::Task, "a/b").hold(true).is_err());
         assert!(read(ChangeKind::Key, "k").hold(true).is_err());
-        assert!(read(ChangeKind::Source, "oidc:github").revocation(None).is_err());
+        assert!(
+            read(ChangeKind::Source, "oidc:github")
+                .revocation(None)
+                .is_err()
+        );
     }
 }

@@ -13,11 +13,15 @@ use super::form::Parameter;
 use super::oauth_error::{OauthCode, OauthError, OauthErrorBody};
 use super::token::no_store;
 
-const PARAMETERS: &[Parameter] = &[Parameter::once("token"), Parameter::once("token_type_hint")];
+const PARAMETERS: &[&[Parameter]] =
+    &[&[Parameter::once("token"), Parameter::once("token_type_hint")]];
 
 /// The form, for the document.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the form; the form is read by hand, strictly")]
+#[expect(
+    dead_code,
+    reason = "describes the form; the form is read by hand, strictly"
+)]
 pub(crate) struct RevocationRequest {
     /// The access token.
     token: String,
@@ -55,18 +59,25 @@ async fn answer(call: &mut Call) -> Result<(), OauthError> {
     let token = form.require("token")?;
     let now = call.app.clock.now();
     let verified =
-        call.app.own_unbound.verify(UnverifiedToken::new(token), &Presented::NOTHING, now.time());
-    let Ok(verified) = verified else { return Ok(()) };
+        call.app
+            .own_unbound
+            .verify(UnverifiedToken::new(token), &Presented::NOTHING, now.time());
+    let Ok(verified) = verified else {
+        return Ok(());
+    };
     let revocation = Revocation::Credential {
         id: verified.credential_id().to_owned(),
         expires_at: Some(verified.expires_at()),
     };
-    let by = verified.workload().map_or_else(|| "holder".to_owned(), |id| id.to_string());
+    let by = verified
+        .workload()
+        .map_or_else(|| "holder".to_owned(), |id| id.to_string());
     let bodies = revocation.bodies(now, call.app.retention());
-    call.app.write_control(&by, "revoked by its holder", bodies, &call.request_id).await.map_err(
-        |error| {
+    call.app
+        .write_control(&by, "revoked by its holder", bodies, &call.request_id)
+        .await
+        .map_err(|error| {
             tracing::warn!(request_id = %call.request_id, %error, "a revocation was not recorded");
             OauthError::new(OauthCode::TemporarilyUnavailable).retry_after(1)
-        },
-    )
+        })
 }

@@ -29,7 +29,9 @@ const ROUTES: &[(Operation, Build)] = &[
     (Operation::DeclareTask, || routes!(tasks::declare)),
     (Operation::CompleteTask, || routes!(tasks::complete)),
     (Operation::RevokeTask, || routes!(tasks::revoke)),
-    (Operation::ChangeRevocations, || routes!(revocations::change)),
+    (Operation::ChangeRevocations, || {
+        routes!(revocations::change)
+    }),
     (Operation::ListHolds, || routes!(revocations::list)),
     (Operation::Decision, || routes!(records::decision)),
     (Operation::Issuance, || routes!(records::issuance)),
@@ -60,7 +62,9 @@ pub(crate) fn public(app: &Arc<App>) -> Router {
         served
     } else {
         let (_, _, metadata) = labelled(Operation::OauthMetadata, routes!(discovery::oauth));
-        Router::new().nest(base, served).route(&format!("{OAUTH_METADATA}{base}"), metadata)
+        Router::new()
+            .nest(base, served)
+            .route(&format!("{OAUTH_METADATA}{base}"), metadata)
     };
     guarded(router, app, true)
 }
@@ -98,7 +102,9 @@ fn document() -> OpenApi {
     let token = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("at+jwt")
-        .description(Some("an access token of this issuer whose audience is the issuer"))
+        .description(Some(
+            "an access token of this issuer whose audience is the issuer",
+        ))
         .build();
     let components = document.components.get_or_insert_default();
     components.add_security_scheme("token", SecurityScheme::Http(token));
@@ -124,7 +130,9 @@ fn select(
 ) -> OpenApiRouter<Arc<App>> {
     let mut router = OpenApiRouter::with_openapi(OpenApiBuilder::new().build());
     for (operation, build) in ROUTES {
-        let served = rows_of(*operation).next().is_some_and(|row| wanted(row.listener));
+        let served = rows_of(*operation)
+            .next()
+            .is_some_and(|row| wanted(row.listener));
         if served && and(*operation) {
             router = router.routes(labelled(*operation, build()));
         }
@@ -150,7 +158,9 @@ fn guarded(router: Router<Arc<App>>, app: &Arc<App>, strict: bool) -> Router {
         router = router.layer(from_fn(guard::refuse));
     }
     router
-        .layer(CatchPanicLayer::custom(guard::on_panic(Arc::clone(&app.metrics))))
+        .layer(CatchPanicLayer::custom(guard::on_panic(Arc::clone(
+            &app.metrics,
+        ))))
         .layer(from_fn_with_state(Arc::clone(app), guard::track))
 }
 
@@ -179,8 +189,10 @@ mod tests {
     #[test]
     fn router_document_and_authorization_table_agree() {
         let documented: BTreeSet<_> = documented().into_keys().collect();
-        let authorized: BTreeSet<_> =
-            TABLE.iter().map(|row| (row.method.to_owned(), row.path.to_owned())).collect();
+        let authorized: BTreeSet<_> = TABLE
+            .iter()
+            .map(|row| (row.method.to_owned(), row.path.to_owned()))
+            .collect();
         assert_eq!(documented, authorized);
         let routed: BTreeSet<_> = ROUTES.iter().map(|(operation, _)| *operation).collect();
         let rows: BTreeSet<_> = TABLE.iter().map(|row| row.operation).collect();
@@ -188,7 +200,11 @@ mod tests {
         for (operation, build) in ROUTES {
             let (_, paths, _) = build();
             let row = rows_of(*operation).next().unwrap();
-            assert!(paths.paths.contains_key(row.path), "{operation:?} is not at {}", row.path);
+            assert!(
+                paths.paths.contains_key(row.path),
+                "{operation:?} is not at {}",
+                row.path
+            );
         }
     }
 
@@ -203,6 +219,7 @@ mod tests {
             let text = serde_json::to_string(&operation.security).unwrap();
             match access {
                 Access::Scope(scope)
+                | Access::ScopeOverOwn(scope)
                 | Access::ScopeOrTask(scope)
                 | Access::ScopeOrOperator(scope) => {
                     assert!(text.contains(scope.as_str()), "{method} {path}: {text}");
@@ -218,9 +235,21 @@ mod tests {
     fn every_operation_is_described() {
         for ((method, path), operation) in documented() {
             let at = format!("{method} {path}");
-            assert!(operation.summary.as_deref().is_some_and(|s| !s.is_empty()), "{at}");
-            assert!(operation.description.as_deref().is_some_and(|d| !d.is_empty()), "{at}");
-            assert!(operation.operation_id.is_some() && operation.tags.is_some(), "{at}");
+            assert!(
+                operation.summary.as_deref().is_some_and(|s| !s.is_empty()),
+                "{at}"
+            );
+            assert!(
+                operation
+                    .description
+                    .as_deref()
+                    .is_some_and(|d| !d.is_empty()),
+                "{at}"
+            );
+            assert!(
+                operation.operation_id.is_some() && operation.tags.is_some(),
+                "{at}"
+            );
             assert!(!operation.responses.responses.is_empty(), "{at}");
         }
     }

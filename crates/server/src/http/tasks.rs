@@ -111,7 +111,9 @@ async fn declared(call: &mut Call) -> Result<TaskBody, Problem> {
         purpose: wanted.purpose.clone(),
         deadline: wanted.deadline,
     };
-    call.app.write_control(&caller.by, &wanted.reason, vec![body], &call.request_id).await?;
+    call.app
+        .write_control(&caller.by, &wanted.reason, vec![body], &call.request_id)
+        .await?;
     Ok(TaskBody {
         task: wanted.task.to_string(),
         state: TaskState::Open.as_str(),
@@ -201,9 +203,15 @@ async fn ended(
     let TaskEnd { reason } = call.json().await?;
     check_words("reason", &reason)?;
     let bodies = vec![task_body(&task, state)];
-    call.app.write_control(&caller.by, &reason, bodies, &call.request_id).await?;
-    // The stricter word stays: a revoked task is not completed by a second call.
-    let state = call.app.view().task(&task).map_or(state, |(known, _)| known);
+    call.app
+        .write_control(&caller.by, &reason, bodies, &call.request_id)
+        .await?;
+    // What has ended stays as it ended, whatever a second call says.
+    let state = call
+        .app
+        .view()
+        .task(&task)
+        .map_or(state, |(known, _)| known);
     Ok(TaskBody {
         task: task.to_string(),
         state: state.as_str(),

@@ -16,23 +16,14 @@ use super::oauth_error::{OauthCode, OauthError, OauthErrorBody};
 use super::request;
 
 /// The parameters of the token endpoint; others are ignored.
-pub(crate) const PARAMETERS: &[Parameter] = &{
-    let mut all = [Parameter::once(""); 19];
-    let mut n = 0;
-    while n < 10 {
-        all[n] = request::EVIDENCE[n];
-        n += 1;
-    }
-    while n < 19 {
-        all[n] = request::WANTED[n - 10];
-        n += 1;
-    }
-    all
-};
+pub(crate) const PARAMETERS: &[&[Parameter]] = &[request::EVIDENCE, request::WANTED];
 
 /// The form of a token request, for the document.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the form; the form is read by hand, strictly")]
+#[expect(
+    dead_code,
+    reason = "describes the form; the form is read by hand, strictly"
+)]
 pub(crate) struct TokenRequest {
     /// `client_credentials`, `urn:ietf:params:oauth:grant-type:jwt-bearer` or
     /// `urn:ietf:params:oauth:grant-type:token-exchange`.
@@ -118,9 +109,14 @@ async fn answer(call: &mut Call) -> Result<TokenResponse, OauthError> {
     let grant = Grant::parse(form.require("grant_type")?)?;
     let presented = evidence::choose(grant, &form, call.peer.as_ref())?;
     if let Some(kind) = form.get("requested_token_type")
-        && !matches!(kind, TYPE_ACCESS_TOKEN | "urn:ietf:params:oauth:token-type:jwt")
+        && !matches!(
+            kind,
+            TYPE_ACCESS_TOKEN | "urn:ietf:params:oauth:token-type:jwt"
+        )
     {
-        return Err(OauthError::request("the requested_token_type is not supported"));
+        return Err(OauthError::request(
+            "the requested_token_type is not supported",
+        ));
     }
     let request = request::wanted(&form, CredentialKind::AccessToken)?;
     match issue(call, grant, presented, request, Wanted::Token).await? {

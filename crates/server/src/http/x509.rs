@@ -22,24 +22,18 @@ use super::token::no_store;
 /// More names than a certificate has reason to have.
 const MAX_DNS_NAMES: usize = 16;
 
-const PARAMETERS: &[Parameter] = &{
-    let mut all = [Parameter::once("csr"); 21];
-    let mut n = 0;
-    while n < 10 {
-        all[n] = request::EVIDENCE[n];
-        n += 1;
-    }
-    while n < 19 {
-        all[n] = request::WANTED[n - 10];
-        n += 1;
-    }
-    all[19] = Parameter::repeated("dns_name");
-    all
-};
+const PARAMETERS: &[&[Parameter]] = &[
+    request::EVIDENCE,
+    request::WANTED,
+    &[Parameter::once("csr"), Parameter::repeated("dns_name")],
+];
 
 /// The form of a request for a certificate, for the document.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the form; the form is read by hand, strictly")]
+#[expect(
+    dead_code,
+    reason = "describes the form; the form is read by hand, strictly"
+)]
 pub(crate) struct CertificateForm {
     /// PKCS#10 in DER, base64url without padding; only its public key is taken.
     csr: String,
@@ -115,7 +109,15 @@ async fn answer(call: &mut Call) -> Result<CertificateResponse, OauthError> {
     refuse_token_parameters(&form)?;
     let csr = certificate_request(&form)?;
     let request = request::wanted(&form, CredentialKind::Certificate)?;
-    match issue(call, Grant::X509, presented, request, Wanted::Certificate(csr)).await? {
+    match issue(
+        call,
+        Grant::X509,
+        presented,
+        request,
+        Wanted::Certificate(csr),
+    )
+    .await?
+    {
         Credential::Certificate(certificate) => {
             Ok(response(certificate, call.app.bundle_endpoint()))
         }
@@ -143,9 +145,8 @@ fn certificate_request(form: &Form) -> Result<CertificateRequest, OauthError> {
         return Err(OauthError::request("the csr is too long"));
     }
     let refused = || OauthError::request("the csr is not an acceptable certificate request");
-    let der = base64url::decode(text).map_err(|_| {
-        OauthError::request("the csr is not base64url of DER without padding")
-    })?;
+    let der = base64url::decode(text)
+        .map_err(|_| OauthError::request("the csr is not base64url of DER without padding"))?;
     CertificateRequest::parse(&der).map_err(|error| {
         tracing::info!(%error, "refused a certificate request");
         refused()
@@ -154,7 +155,11 @@ fn certificate_request(form: &Form) -> Result<CertificateRequest, OauthError> {
 
 fn response(certificate: IssuedCertificate, bundle_endpoint: String) -> CertificateResponse {
     CertificateResponse {
-        certificate_chain: certificate.chain.iter().map(|der| STANDARD.encode(der)).collect(),
+        certificate_chain: certificate
+            .chain
+            .iter()
+            .map(|der| STANDARD.encode(der))
+            .collect(),
         spiffe_id: certificate.spiffe_id.to_string(),
         serial: certificate.serial_hex,
         not_before: certificate.not_before.as_secs(),

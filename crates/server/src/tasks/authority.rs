@@ -35,8 +35,7 @@ impl Authority {
         // The instant from which the root is valid: the same at every replica that has this root,
         // and later for each root that replaces another.
         let sequence = valid_from(root.certificate()).unwrap_or(now);
-        let bundle =
-            bundle_document(&[root.certificate()], sequence.as_secs(), REFRESH_HINT_SECS)?;
+        let bundle = bundle_document(&[root.certificate()], sequence.as_secs(), REFRESH_HINT_SECS)?;
         Ok(Self {
             root,
             trust_domain,
@@ -88,7 +87,14 @@ fn intermediate(
     replica: &str,
     now: UnixTime,
 ) -> Result<IssuingCa, CaError> {
-    IssuingCa::new(root, trust_domain, replica, INTERMEDIATE_SECS, now, &mut SystemRng)
+    IssuingCa::new(
+        root,
+        trust_domain,
+        replica,
+        INTERMEDIATE_SECS,
+        now,
+        &mut SystemRng,
+    )
 }
 
 fn valid_from(der: &[u8]) -> Option<UnixTime> {

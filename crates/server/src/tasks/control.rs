@@ -76,7 +76,11 @@ fn learn_revocations(app: &App, followed: &Followed) {
         if followed.reloaded {
             view.feed_entries(now)
         } else {
-            followed.changed.iter().filter_map(|slot| view.feed_entry(slot)).collect()
+            followed
+                .changed
+                .iter()
+                .filter_map(|slot| view.feed_entry(slot))
+                .collect()
         }
     };
     let revocations = app.own.revocations();
@@ -91,8 +95,11 @@ fn concerns_keys(slot: &str) -> bool {
 /// The served keys verify our own tokens.
 pub(crate) fn learn_keys(app: &App) {
     let now = app.clock.now().time();
-    let keys: Vec<_> =
-        app.view().keys(KeyUse::Token, now).map(|record| record.jwk.clone()).collect();
+    let keys: Vec<_> = app
+        .view()
+        .keys(KeyUse::Token, now)
+        .map(|record| record.jwk.clone())
+        .collect();
     match KeySet::from_jwks(&JwkSet { keys }) {
         Ok(keys) => {
             for verifier in [&app.own, &app.own_any, &app.own_unbound] {

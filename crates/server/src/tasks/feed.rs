@@ -47,7 +47,10 @@ fn state(app: &App) -> bool {
         // At the start, while the first key is on its way.
         Err(FeedError::NoKey | FeedError::NothingHeard) => false,
         Err(error) => {
-            tracing::error!(error = whole_chain(&error), "a feed statement was not signed");
+            tracing::error!(
+                error = whole_chain(&error),
+                "a feed statement was not signed"
+            );
             false
         }
     }

@@ -16,7 +16,10 @@ pub(crate) async fn keep(app: Arc<App>) {
     loop {
         tokio::time::sleep(EVERY).await;
         let now = app.clock.now().time();
-        app.control.write().unwrap_or_else(PoisonError::into_inner).purge(now);
+        app.control
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .purge(now);
         app.own.revocations().purge(now);
         learn_keys(&app);
     }

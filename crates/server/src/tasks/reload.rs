@@ -9,9 +9,7 @@ use rustls::ServerConfig;
 use tokio::task::JoinHandle;
 
 use crate::app::App;
-use crate::config::{
-    Config, SourceError, Sources, bundle_sources, operations_tls, tls, warnings,
-};
+use crate::config::{Config, SourceError, Sources, bundle_sources, operations_tls, tls, warnings};
 use crate::http::whole_chain;
 
 /// What a reload did, part by part.
@@ -117,7 +115,9 @@ impl Reloader {
         report.at_restart = at_restart;
         let config = match policy {
             Ok((config, sources)) => {
-                let result = self.adopt(&config, sources).map_err(|error| whole_chain(&error));
+                let result = self
+                    .adopt(&config, sources)
+                    .map_err(|error| whole_chain(&error));
                 if result.is_ok() {
                     self.app.set_config(config.clone());
                 }
@@ -131,7 +131,9 @@ impl Reloader {
         };
         let bundles = self.reload_bundles(&config);
         self.note(&mut report, "bundles", bundles);
-        let tls = self.reload_tls(&config).map_err(|error| whole_chain(&error));
+        let tls = self
+            .reload_tls(&config)
+            .map_err(|error| whole_chain(&error));
         self.note(&mut report, "tls", tls);
         if !report.at_restart.is_empty() {
             tracing::warn!(settings = ?report.at_restart, "changed settings wait for a restart");
@@ -156,7 +158,10 @@ impl Reloader {
                 }
                 Err(errors) => {
                     let policy = Err(("config", errors.to_string()));
-                    return Fresh { policy, at_restart: Vec::new() };
+                    return Fresh {
+                        policy,
+                        at_restart: Vec::new(),
+                    };
                 }
             },
         };
@@ -169,7 +174,9 @@ impl Reloader {
 
     fn adopt(&self, config: &Config, sources: Sources) -> Result<(), SourceError> {
         let mut oidc = self.oidc.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = oidc.0.reconfigured(sources.oidc, dayfly_attest::RefreshTiming::default())?;
+        let next = oidc
+            .0
+            .reconfigured(sources.oidc, dayfly_attest::RefreshTiming::default())?;
         for warning in warnings(config) {
             tracing::warn!("{warning}");
         }
@@ -186,7 +193,9 @@ impl Reloader {
         *oidc = (next.clone(), next.spawn_refresh());
         let registry = Arc::new(sources.registry);
         tracing::info!(version = registry.version(), "the policy is in force");
-        self.app.feed_signer().set_max_lifetime_secs(registry.max_lifetime_secs());
+        self.app
+            .feed_signer()
+            .set_max_lifetime_secs(registry.max_lifetime_secs());
         self.app.issuer.replace_policy(registry);
         self.app.attestor.store(Arc::new(attestor));
         Ok(())
@@ -198,7 +207,11 @@ impl Reloader {
             .reconfigure(bundle_sources(config))
             .map_err(|error| whole_chain(&error))?;
         let kept: Vec<String> = reports.iter().filter_map(kept).collect();
-        if kept.is_empty() { Ok(()) } else { Err(kept.join("; ")) }
+        if kept.is_empty() {
+            Ok(())
+        } else {
+            Err(kept.join("; "))
+        }
     }
 
     fn reload_tls(&self, config: &Config) -> Result<(), SourceError> {
@@ -222,7 +235,11 @@ impl Reloader {
 
 impl Drop for Reloader {
     fn drop(&mut self) {
-        self.oidc.lock().unwrap_or_else(PoisonError::into_inner).1.abort();
+        self.oidc
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .1
+            .abort();
     }
 }
 

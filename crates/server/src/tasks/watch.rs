@@ -30,17 +30,26 @@ struct Watched {
 /// Reloads after changes until the task is aborted.
 pub(crate) async fn follow(reloader: Arc<Reloader>) {
     let changed = Arc::new(Notify::new());
-    let mut watched = Watched::of(&reloader.app().config(), reloader.file().map(PathBuf::as_path));
+    let mut watched = Watched::of(
+        &reloader.app().config(),
+        reloader.file().map(PathBuf::as_path),
+    );
     let mut watcher = watch(&watched, &changed);
     loop {
         changed.notified().await;
         let settle = async {
-            while tokio::time::timeout(QUIET, changed.notified()).await.is_ok() {}
+            while tokio::time::timeout(QUIET, changed.notified())
+                .await
+                .is_ok()
+            {}
         };
         let _ = tokio::time::timeout(LATEST, settle).await;
         tracing::info!("files have changed, reloading");
         Reloader::reload(&reloader).await;
-        let now = Watched::of(&reloader.app().config(), reloader.file().map(PathBuf::as_path));
+        let now = Watched::of(
+            &reloader.app().config(),
+            reloader.file().map(PathBuf::as_path),
+        );
         if now != watched {
             drop(watcher);
             watcher = watch(&now, &changed);
@@ -68,8 +77,13 @@ fn watch(watched: &Watched, changed: &Arc<Notify>) -> Option<RecommendedWatcher>
     };
     let folders = watched.files.iter().filter_map(|file| file.parent());
     let folders: BTreeSet<&Path> = folders.collect();
-    let flat = folders.into_iter().map(|path| (path, RecursiveMode::NonRecursive));
-    let deep = watched.trees.iter().map(|path| (path.as_path(), RecursiveMode::Recursive));
+    let flat = folders
+        .into_iter()
+        .map(|path| (path, RecursiveMode::NonRecursive));
+    let deep = watched
+        .trees
+        .iter()
+        .map(|path| (path.as_path(), RecursiveMode::Recursive));
     for (path, mode) in flat.chain(deep) {
         if let Err(error) = watcher.watch(path, mode) {
             tracing::error!(%error, path = %path.display(), "not watched; reload with SIGHUP");
@@ -83,13 +97,21 @@ impl Watched {
         let mut files: BTreeSet<PathBuf> = file.map(Path::to_owned).into_iter().collect();
         files.insert(config.tls.cert_file.clone());
         files.insert(config.tls.key_file.clone());
-        files.extend(config.trust_domain_bundle.iter().map(|bundle| bundle.file.clone()));
+        files.extend(
+            config
+                .trust_domain_bundle
+                .iter()
+                .map(|bundle| bundle.file.clone()),
+        );
         for issuer in &config.oidc_issuer {
             files.extend(issuer.jwks_file.clone());
             files.extend(issuer.ca_file.clone());
         }
         let trees = ["registry", "policies"].map(|name| config.policy_dir.join(name));
-        Self { files: files.iter().map(|file| absolute(file)).collect(), trees: trees.map(|t| absolute(&t)).into() }
+        Self {
+            files: files.iter().map(|file| absolute(file)).collect(),
+            trees: trees.map(|t| absolute(&t)).into(),
+        }
     }
 
     fn concerns(&self, event: &notify::Event) -> bool {

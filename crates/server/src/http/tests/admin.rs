@@ -12,7 +12,9 @@ fn change(action: &str, kind: &str, value: &str) -> Value {
 
 async fn introspect(world: &World, token: &str) -> Value {
     let api = world.svid("payments/api");
-    let answer = world.form("/oauth2/introspect", Some(&api), &[("token", token)]).await;
+    let answer = world
+        .form("/oauth2/introspect", Some(&api), &[("token", token)])
+        .await;
     assert_eq!(answer.status, 200, "{}", answer.json());
     assert_eq!(answer.header("cache-control"), "no-store");
     answer.json()
@@ -23,14 +25,25 @@ async fn a_holder_revokes_and_an_unknown_token_is_answered_alike() {
     let world = World::new().await;
     let token = world.ci_access("t-1").await.text("access_token");
     assert_eq!(introspect(&world, &token).await["active"], true);
-    let answer = world.form("/oauth2/revoke", None, &[("token", &token)]).await;
+    let answer = world
+        .form("/oauth2/revoke", None, &[("token", &token)])
+        .await;
     assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 0));
     assert_eq!(introspect(&world, &token).await, json!({ "active": false }));
     for unknown in [&token[..], "garbage", "a.b.c"] {
-        let answer = world.form("/oauth2/revoke", None, &[("token", unknown)]).await;
-        assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 0), "{unknown}");
+        let answer = world
+            .form("/oauth2/revoke", None, &[("token", unknown)])
+            .await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.body.len()),
+            (200, 0),
+            "{unknown}"
+        );
     }
-    world.form("/oauth2/revoke", None, &[]).await.assert_error(400, "invalid_request");
+    world
+        .form("/oauth2/revoke", None, &[])
+        .await
+        .assert_error(400, "invalid_request");
 }
 
 #[tokio::test]
@@ -39,16 +52,23 @@ async fn introspection_is_for_operators_of_the_audience() {
     let token = world.ci_access("t-1").await.text("access_token");
     let active = introspect(&world, &token).await;
     assert_eq!(active["sub"], "spiffe://sts.example.org/payments/deploy");
-    assert_eq!((&active["aud"], &active["txn"]), (&json!(API), &json!("payments/t-1")));
+    assert_eq!(
+        (&active["aud"], &active["txn"]),
+        (&json!(API), &json!("payments/t-1"))
+    );
     let fields = [("token", &*token)];
     let worker = world.svid("payments/worker");
-    let other = world.form("/oauth2/introspect", Some(&worker), &fields).await;
+    let other = world
+        .form("/oauth2/introspect", Some(&worker), &fields)
+        .await;
     assert_eq!(other.json(), json!({ "active": false }));
     let nobody = world.form("/oauth2/introspect", None, &fields).await;
     nobody.assert_error(401, "invalid_client");
     assert!(nobody.header("www-authenticate").starts_with("Bearer"));
     let stranger = world.svid("payments/unknown");
-    let stranger = world.form("/oauth2/introspect", Some(&stranger), &fields).await;
+    let stranger = world
+        .form("/oauth2/introspect", Some(&stranger), &fields)
+        .await;
     stranger.assert_error(401, "invalid_client");
 }
 
@@ -60,7 +80,9 @@ async fn a_bound_token_can_be_introspected_by_its_api() {
     let active = introspect(&world, &token).await;
     assert_eq!(active["active"], true);
     assert!(active["cnf"]["x5t#S256"].is_string());
-    let answer = world.form("/oauth2/revoke", None, &[("token", &token)]).await;
+    let answer = world
+        .form("/oauth2/revoke", None, &[("token", &token)])
+        .await;
     assert_eq!(answer.status, 200);
     assert_eq!(introspect(&world, &token).await, json!({ "active": false }));
 }
@@ -76,20 +98,38 @@ async fn a_task_ends_with_everything_of_it() {
             .unwrap()
     };
     let other = world.ci_access("deploy-2").await.text("access_token");
-    send(&world.public, complete(other)).await.assert_error(403, "forbidden");
+    send(&world.public, complete(other))
+        .await
+        .assert_error(403, "forbidden");
     let ended = send(&world.public, complete(token.clone())).await;
     assert_eq!(ended.status, 200, "{}", ended.json());
-    assert_eq!(ended.json(), json!({ "task": "payments/deploy-1", "state": "completed" }));
+    assert_eq!(
+        ended.json(),
+        json!({ "task": "payments/deploy-1", "state": "completed" })
+    );
     assert_eq!(introspect(&world, &token).await, json!({ "active": false }));
-    world.ci_access("deploy-1").await.assert_error(400, "invalid_grant");
-    send(&world.public, complete(token)).await.assert_error(401, "unauthenticated");
-    let again = world.admin("/v1/tasks/payments/deploy-1/revoke", Some(&json!({}))).await;
-    assert_eq!(again.json()["state"], "revoked", "the stricter word stays");
-    let again = world.admin("/v1/tasks/payments/deploy-1/complete", None).await;
+    world
+        .ci_access("deploy-1")
+        .await
+        .assert_error(400, "invalid_grant");
+    send(&world.public, complete(token))
+        .await
+        .assert_error(401, "unauthenticated");
+    let again = world
+        .admin("/v1/tasks/payments/deploy-1/revoke", Some(&json!({})))
+        .await;
+    assert_ne!(again.json()["state"], "open", "what has ended stays ended");
+    let again = world
+        .admin("/v1/tasks/payments/deploy-1/complete", None)
+        .await;
     assert_eq!(again.status, 405);
-    let again = world.admin("/v1/tasks/payments/deploy-1/complete", Some(&json!({}))).await;
-    assert_eq!(again.json()["state"], "revoked");
-    let reopened = world.admin("/v1/tasks", Some(&json!({ "task": "payments/deploy-1" }))).await;
+    let again = world
+        .admin("/v1/tasks/payments/deploy-1/complete", Some(&json!({})))
+        .await;
+    assert_ne!(again.json()["state"], "open");
+    let reopened = world
+        .admin("/v1/tasks", Some(&json!({ "task": "payments/deploy-1" })))
+        .await;
     reopened.assert_error(409, "conflict");
 }
 
@@ -101,14 +141,21 @@ async fn a_declared_task_has_a_deadline() {
     let answer = world.admin("/v1/tasks", Some(&declaration)).await;
     assert_eq!(answer.status, 201, "{}", answer.json());
     let token = world.ci_access("t").await;
-    assert!(token.json()["expires_in"].as_u64().unwrap() <= 60, "{}", token.json());
+    assert!(
+        token.json()["expires_in"].as_u64().unwrap() <= 60,
+        "{}",
+        token.json()
+    );
     for bad in [
         json!({ "task": "payments/u", "deadline": now - 1 }),
         json!({ "task": "payments" }),
         json!({ "task": "payments/u", "extra": 1 }),
         json!({ "task": "payments/u", "purpose": "x".repeat(257) }),
     ] {
-        world.admin("/v1/tasks", Some(&bad)).await.assert_error(400, "bad_request");
+        world
+            .admin("/v1/tasks", Some(&bad))
+            .await
+            .assert_error(400, "bad_request");
     }
 }
 
@@ -116,15 +163,24 @@ async fn a_declared_task_has_a_deadline() {
 async fn a_hold_closes_the_door_until_it_is_lifted() {
     let world = World::new().await;
     let held = world
-        .admin("/v1/revocations", Some(&change("hold", "workload", "payments/deploy")))
+        .admin(
+            "/v1/revocations",
+            Some(&change("hold", "workload", "payments/deploy")),
+        )
         .await;
     assert_eq!(held.json()["held"], true);
-    world.ci_access("t").await.assert_error(400, "unauthorized_client");
+    world
+        .ci_access("t")
+        .await
+        .assert_error(400, "unauthorized_client");
     let holds = world.admin("/v1/revocations", None).await.json();
     assert_eq!(holds["holds"][0]["value"], "payments/deploy");
     assert_eq!(holds["holds"][0]["by"], "socket:0");
     let lifted = world
-        .admin("/v1/revocations", Some(&change("lift", "workload", "payments/deploy")))
+        .admin(
+            "/v1/revocations",
+            Some(&change("lift", "workload", "payments/deploy")),
+        )
         .await;
     assert_eq!(lifted.json()["held"], false);
     assert_eq!(world.ci_access("t").await.status, 200);
@@ -135,15 +191,24 @@ async fn revoking_a_workload_cuts_off_and_holds() {
     let world = World::new().await;
     let token = world.ci_access("t").await.text("access_token");
     let revoked = world
-        .admin("/v1/revocations", Some(&change("revoke", "workload", "payments/deploy")))
+        .admin(
+            "/v1/revocations",
+            Some(&change("revoke", "workload", "payments/deploy")),
+        )
         .await
         .json();
     assert_eq!(revoked["held"], true);
     assert!(revoked["before"].as_u64().unwrap() > world.running.app.clock_secs());
     assert_eq!(introspect(&world, &token).await, json!({ "active": false }));
-    world.ci_access("t").await.assert_error(400, "unauthorized_client");
+    world
+        .ci_access("t")
+        .await
+        .assert_error(400, "unauthorized_client");
     let cut = world
-        .admin("/v1/revocations", Some(&change("cut_off", "owner", "payments")))
+        .admin(
+            "/v1/revocations",
+            Some(&change("cut_off", "owner", "payments")),
+        )
         .await
         .json();
     assert_eq!(cut["held"], false);
@@ -153,14 +218,22 @@ async fn revoking_a_workload_cuts_off_and_holds() {
         change("revoke", "workload", "payments"),
         change("explode", "workload", "payments/deploy"),
     ] {
-        world.admin("/v1/revocations", Some(&bad)).await.assert_error(400, "bad_request");
+        world
+            .admin("/v1/revocations", Some(&bad))
+            .await
+            .assert_error(400, "bad_request");
     }
 }
 
 #[tokio::test]
 async fn a_cut_off_answers_503_until_it_has_passed() {
     let world = World::new().await;
-    world.admin("/v1/revocations", Some(&change("cut_off", "rule", "gh-deploy"))).await;
+    world
+        .admin(
+            "/v1/revocations",
+            Some(&change("cut_off", "rule", "gh-deploy")),
+        )
+        .await;
     let answer = world.ci_access("t").await;
     answer.assert_error(503, "temporarily_unavailable");
     assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
@@ -172,7 +245,10 @@ async fn a_right_limited_to_one_owner_reaches_no_other() {
     let admin = world.svid("platform/billing-admin");
     let issued = world.ci_access("t").await;
     let token = issued.text("access_token");
-    let jti = introspect(&world, &token).await["jti"].as_str().unwrap().to_owned();
+    let jti = introspect(&world, &token).await["jti"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     for body in [
         change("revoke", "credential", &jti),
         change("revoke", "task", "payments/t"),
@@ -192,17 +268,42 @@ async fn a_right_limited_to_one_owner_reaches_no_other() {
         "/v1/issuances/QAAAAAAAAAAAAAAAAAAAAA".to_owned(),
         "/v1/decisions/QAAAAAAAAAAAAAAAAAAAAA".to_owned(),
     ] {
-        world.get(&path, Some(&admin)).await.assert_error(403, "forbidden");
+        world
+            .get(&path, Some(&admin))
+            .await
+            .assert_error(403, "forbidden");
     }
     let declare = json!({ "task": "payments/x" });
-    world.json("/v1/tasks", Some(&admin), &declare).await.assert_error(403, "forbidden");
-    assert_eq!(introspect(&world, &token).await["active"], true, "nothing has changed");
+    world
+        .json("/v1/tasks", Some(&admin), &declare)
+        .await
+        .assert_error(403, "forbidden");
+    assert_eq!(
+        introspect(&world, &token).await["active"],
+        true,
+        "nothing has changed"
+    );
     assert_eq!(world.ci_access("t").await.status, 200);
     let own = change("hold", "workload", "billing/reader");
-    assert_eq!(world.json("/v1/revocations", Some(&admin), &own).await.status, 200);
-    world.admin("/v1/revocations", Some(&change("hold", "owner", "payments"))).await;
+    assert_eq!(
+        world
+            .json("/v1/revocations", Some(&admin), &own)
+            .await
+            .status,
+        200
+    );
+    world
+        .admin(
+            "/v1/revocations",
+            Some(&change("hold", "owner", "payments")),
+        )
+        .await;
     let seen = world.get("/v1/revocations", Some(&admin)).await.json();
-    assert_eq!(seen["holds"].as_array().unwrap().len(), 1, "only its own: {seen}");
+    assert_eq!(
+        seen["holds"].as_array().unwrap().len(),
+        1,
+        "only its own: {seen}"
+    );
 }
 
 #[tokio::test]
@@ -210,7 +311,10 @@ async fn a_held_operator_cannot_lift_its_own_hold() {
     let world = World::new().await;
     let console = world.svid("platform/console");
     let hold = change("hold", "workload", "platform/console");
-    assert_eq!(world.admin("/v1/revocations", Some(&hold)).await.status, 200);
+    assert_eq!(
+        world.admin("/v1/revocations", Some(&hold)).await.status,
+        200
+    );
     let lift = change("lift", "workload", "platform/console");
     let answer = world.json("/v1/revocations", Some(&console), &lift).await;
     answer.assert_error(403, "forbidden");
@@ -243,11 +347,18 @@ async fn a_token_for_the_issuer_brings_its_scopes_and_no_more() {
         super::with_peer(request, peer.then_some(&console))
     };
     let hold = change("hold", "workload", "payments/deploy");
-    assert_eq!(send(&world.public, ask(hold.clone(), true)).await.status, 200);
+    assert_eq!(
+        send(&world.public, ask(hold.clone(), true)).await.status,
+        200
+    );
     let revoke = change("revoke", "workload", "payments/deploy");
-    send(&world.public, ask(revoke, true)).await.assert_error(403, "forbidden");
+    send(&world.public, ask(revoke, true))
+        .await
+        .assert_error(403, "forbidden");
     // Bound to the certificate: without it the token proves nothing.
-    send(&world.public, ask(hold, false)).await.assert_error(401, "unauthenticated");
+    send(&world.public, ask(hold, false))
+        .await
+        .assert_error(401, "unauthenticated");
 }
 
 #[tokio::test]
@@ -266,19 +377,41 @@ async fn a_decision_is_explained_and_an_issuance_shown() {
         .await;
     denied.assert_error(400, "invalid_request");
     let id = denied.json()["decision_id"].as_str().unwrap().to_owned();
-    let why = world.admin(&format!("/v1/decisions/{id}"), None).await.json();
-    assert_eq!((&why["outcome"], &why["reason"]), (&json!("deny"), &json!("task_required")));
-    assert_eq!(why["decision"], id);
+    let why = world
+        .admin(&format!("/v1/decisions/{id}"), None)
+        .await
+        .json();
+    assert_eq!(
+        (&why["outcome"], &why["reason"]),
+        (&json!("deny"), &json!("task_required"))
+    );
     let token = world.ci_access("t").await.text("access_token");
-    let jti = introspect(&world, &token).await["jti"].as_str().unwrap().to_owned();
+    let jti = introspect(&world, &token).await["jti"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let path = format!("/v1/issuances/{jti}");
     let record = world.admin(&path, None).await.json();
-    assert_eq!((&record["status"], &record["issuance"]["id"]), (&json!("live"), &json!(jti)));
-    world.admin("/v1/revocations", Some(&change("revoke", "credential", &jti))).await;
+    assert_eq!(
+        (&record["status"], &record["issuance"]["id"]),
+        (&json!("live"), &json!(jti))
+    );
+    world
+        .admin(
+            "/v1/revocations",
+            Some(&change("revoke", "credential", &jti)),
+        )
+        .await;
     let record = world.admin(&path, None).await.json();
-    assert_eq!((&record["status"], &record["revoked_by"]), (&json!("revoked"), &json!("credential")));
+    assert_eq!(
+        (&record["status"], &record["revoked_by"]),
+        (&json!("revoked"), &json!("credential"))
+    );
     for missing in ["/v1/decisions/none", "/v1/issuances/QAAAAAAAAAAAAAAAAAAAAA"] {
-        world.admin(missing, None).await.assert_error(404, "not_found");
+        world
+            .admin(missing, None)
+            .await
+            .assert_error(404, "not_found");
     }
 }
 
@@ -288,10 +421,17 @@ async fn a_tainted_key_ends_its_tokens() {
     let token = world.ci_access("t").await.text("access_token");
     let jwks = world.get("/.well-known/jwks.json", None).await.json();
     let kid = jwks["keys"][0]["kid"].as_str().unwrap().to_owned();
-    let answer = world.admin("/v1/revocations", Some(&change("revoke", "key", &kid))).await;
+    let answer = world
+        .admin("/v1/revocations", Some(&change("revoke", "key", &kid)))
+        .await;
     assert_eq!(answer.status, 200, "{}", answer.json());
     let jwks = world.get("/.well-known/jwks.json", None).await.json();
-    let kids: Vec<_> = jwks["keys"].as_array().unwrap().iter().map(|key| &key["kid"]).collect();
+    let kids: Vec<_> = jwks["keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| &key["kid"])
+        .collect();
     assert!(!kids.contains(&&json!(kid)));
     assert_eq!(introspect(&world, &token).await, json!({ "active": false }));
 }
@@ -299,7 +439,12 @@ async fn a_tainted_key_ends_its_tokens() {
 #[tokio::test]
 async fn what_operators_do_is_in_the_audit_trail() {
     let world = World::new().await;
-    world.admin("/v1/revocations", Some(&change("hold", "owner", "payments"))).await;
+    world
+        .admin(
+            "/v1/revocations",
+            Some(&change("hold", "owner", "payments")),
+        )
+        .await;
     let path = world.dir.path().join("data/audit.jsonl");
     let mut text = String::new();
     for _ in 0..200 {
@@ -310,7 +455,10 @@ async fn what_operators_do_is_in_the_audit_trail() {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
     let line: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
-    assert_eq!((&line["by"], &line["outcome"]), (&json!("socket:0"), &json!("recorded")));
+    assert_eq!(
+        (&line["by"], &line["outcome"]),
+        (&json!("socket:0"), &json!("recorded"))
+    );
     assert_eq!(line["purpose"], "drill");
     assert_eq!(line["facts"][0]["value"], "payments");
 }

@@ -35,12 +35,17 @@ struct Events {
 
 impl Events {
     async fn open(world: &World, from: Option<&str>) -> Self {
-        let uri = from.map_or("/v1/feed/stream".to_owned(), |from| format!("/v1/feed/stream?from={from}"));
+        let uri = from.map_or("/v1/feed/stream".to_owned(), |from| {
+            format!("/v1/feed/stream?from={from}")
+        });
         let request = Request::get(uri).body(Body::empty()).unwrap();
         let response = world.public.clone().oneshot(request).await.unwrap();
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         assert_eq!(response.headers()["cache-control"], "no-store");
-        Self { body: response.into_body().into_data_stream(), text: String::new() }
+        Self {
+            body: response.into_body().into_data_stream(),
+            text: String::new(),
+        }
     }
 
     /// The id and the data of the next event.
@@ -66,13 +71,15 @@ impl Events {
 async fn a_revocation_is_in_the_snapshot_when_its_answer_is_there() {
     let world = World::new().await;
     let body = json!({ "action": "revoke", "kind": "task", "value": "payments/t" });
-    assert_eq!(world.admin("/v1/revocations", Some(&body)).await.status, 200);
+    assert_eq!(
+        world.admin("/v1/revocations", Some(&body)).await.status,
+        200
+    );
     let answer = world.get("/v1/feed", None).await;
     assert_eq!(answer.header("content-type"), "application/jwt");
     let text = std::str::from_utf8(&answer.body).unwrap();
     let keys = world.feed_keys().await;
-    let statement =
-        open_statement(text, &keys, world.running.public_url(), world.now()).unwrap();
+    let statement = open_statement(text, &keys, world.running.public_url(), world.now()).unwrap();
     assert!(statement.snapshot);
     let prefix = revocation::prefix(Kind::Task, "payments/t");
     assert!(statement.entries.iter().any(|entry| entry.prefix == prefix));
@@ -92,7 +99,10 @@ async fn the_stream_brings_a_revocation_and_resumes() {
     let mut events = Events::open(&world, Some(&cursor)).await;
     let first = events.next().await.unwrap();
     let outcome = state.apply(&first.1, world.now());
-    assert!(!matches!(outcome, Outcome::Refused(_) | Outcome::Gap { .. }), "{outcome:?}");
+    assert!(
+        !matches!(outcome, Outcome::Refused(_) | Outcome::Gap { .. }),
+        "{outcome:?}"
+    );
     assert_eq!(first.0, state.cursor().unwrap().text());
     let prefix = revocation::prefix(Kind::Workload, "payments/deploy");
     let body = json!({ "action": "revoke", "kind": "workload", "value": "payments/deploy" });

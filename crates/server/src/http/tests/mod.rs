@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use dayfly_lab::{GithubJob, LOOPBACK_NAMES, OidcIssuer, OidcOptions, SpiffeCa, Svid, TlsAuthority};
+use dayfly_lab::{
+    GithubJob, LOOPBACK_NAMES, OidcIssuer, OidcOptions, SpiffeCa, Svid, TlsAuthority,
+};
 use dayfly_verifier::PeerCertificate;
 use http::{HeaderMap, Request, StatusCode, header};
 use serde_json::Value;
@@ -22,9 +24,11 @@ use tower::ServiceExt;
 
 use super::SocketPeer;
 use crate::app::{Running, Server, Settings};
-use crate::config::{Config, Grant, IssuerUrl, OidcIssuer as Section, PresetName, TrustDomainBundle};
+use crate::config::{
+    Config, Grant, IssuerUrl, OidcIssuer as Section, PresetName, TrustDomainBundle,
+};
 
-pub(super) const API: &str = "https://payments.internal";
+pub(crate) const API: &str = "https://payments.internal";
 
 const PAYMENTS: &str = r#"
 [owner]
@@ -124,37 +128,45 @@ const ALL_RIGHTS: [&str; 6] = [
 ];
 
 /// A server with the lab around it.
-pub(super) struct World {
-    pub(super) dir: TempDir,
-    pub(super) spiffe: SpiffeCa,
-    pub(super) github: OidcIssuer,
-    pub(super) running: Running,
-    pub(super) public: Router,
-    pub(super) socket: Router,
-    pub(super) operations: Router,
-    pub(super) base: String,
+pub(crate) struct World {
+    pub(crate) dir: TempDir,
+    pub(crate) spiffe: SpiffeCa,
+    pub(crate) github: OidcIssuer,
+    pub(crate) running: Running,
+    pub(crate) public: Router,
+    pub(crate) socket: Router,
+    pub(crate) operations: Router,
+    pub(crate) base: String,
 }
 
 /// An answer, read whole.
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl World {
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with("https://localhost:0", |_| {}).await
     }
 
-    pub(super) async fn with(issuer: &str, change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn with(issuer: &str, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start(issuer, false, change).await
+    }
+
+    pub(crate) async fn start(issuer: &str, watch: bool, change: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let spiffe = SpiffeCa::new("prod.example.org").unwrap();
         let github = OidcIssuer::start(OidcOptions::default()).await.unwrap();
         let mut config = config(dir.path(), issuer, &spiffe, &github);
         change(&mut config);
-        let running =
-            Server::start(Settings { watch: false, ..Settings::new(config) }).await.unwrap();
+        let running = Server::start(Settings {
+            watch,
+            ..Settings::new(config)
+        })
+        .await
+        .unwrap();
         if running.app.audit.is_healthy() {
             running.ready(Duration::from_secs(10)).await.unwrap();
         }
@@ -171,16 +183,19 @@ impl World {
         }
     }
 
-    pub(super) fn svid(&self, workload: &str) -> Svid {
-        self.spiffe.svid(&format!("/{workload}"), Duration::from_secs(3600)).unwrap()
+    pub(crate) fn svid(&self, workload: &str) -> Svid {
+        self.spiffe
+            .svid(&format!("/{workload}"), Duration::from_secs(3600))
+            .unwrap()
     }
 
-    pub(super) fn ci_token(&self) -> String {
-        self.github.github_token(&GithubJob::for_audience(self.running.public_url()))
+    pub(crate) fn ci_token(&self) -> String {
+        self.github
+            .github_token(&GithubJob::for_audience(self.running.public_url()))
     }
 
     /// A form, sent to the public listener.
-    pub(super) async fn form(
+    pub(crate) async fn form(
         &self,
         path: &str,
         svid: Option<&Svid>,
@@ -196,7 +211,7 @@ impl World {
     }
 
     /// JSON, sent to the public listener.
-    pub(super) async fn json(&self, path: &str, svid: Option<&Svid>, body: &Value) -> Answer {
+    pub(crate) async fn json(&self, path: &str, svid: Option<&Svid>, body: &Value) -> Answer {
         let request = Request::post(format!("{}{path}", self.base))
             .header(header::CONTENT_TYPE, "application/json")
             .body(Body::from(body.to_string()))
@@ -204,14 +219,15 @@ impl World {
         send(&self.public, with_peer(request, svid)).await
     }
 
-    pub(super) async fn get(&self, path: &str, svid: Option<&Svid>) -> Answer {
-        let request =
-            Request::get(format!("{}{path}", self.base)).body(Body::empty()).unwrap();
+    pub(crate) async fn get(&self, path: &str, svid: Option<&Svid>) -> Answer {
+        let request = Request::get(format!("{}{path}", self.base))
+            .body(Body::empty())
+            .unwrap();
         send(&self.public, with_peer(request, svid)).await
     }
 
     /// JSON, sent to the admin socket; `None` is a GET.
-    pub(super) async fn admin(&self, path: &str, body: Option<&Value>) -> Answer {
+    pub(crate) async fn admin(&self, path: &str, body: Option<&Value>) -> Answer {
         let request = match body {
             Some(body) => Request::post(path)
                 .header(header::CONTENT_TYPE, "application/json")
@@ -224,7 +240,7 @@ impl World {
     }
 
     /// A token of the worker, bound to its certificate.
-    pub(super) async fn worker_token(&self, svid: &Svid) -> String {
+    pub(crate) async fn worker_token(&self, svid: &Svid) -> String {
         let answer = self
             .form(
                 "/oauth2/token",
@@ -240,7 +256,7 @@ impl World {
     }
 
     /// A bearer token of the CI job.
-    pub(super) async fn ci_access(&self, task: &str) -> Answer {
+    pub(crate) async fn ci_access(&self, task: &str) -> Answer {
         let assertion = self.ci_token();
         self.form(
             "/oauth2/token",
@@ -257,34 +273,55 @@ impl World {
 }
 
 impl Answer {
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| {
-            panic!("not JSON: {} {}", self.status, String::from_utf8_lossy(&self.body))
+            panic!(
+                "not JSON: {} {}",
+                self.status,
+                String::from_utf8_lossy(&self.body)
+            )
         })
     }
 
     /// A text member of a good answer.
-    pub(super) fn text(&self, name: &str) -> String {
+    pub(crate) fn text(&self, name: &str) -> String {
         let body = self.json();
-        body[name].as_str().unwrap_or_else(|| panic!("{name}: {} {body}", self.status)).to_owned()
+        body[name]
+            .as_str()
+            .unwrap_or_else(|| panic!("{name}: {} {body}", self.status))
+            .to_owned()
     }
 
-    pub(super) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 
     /// Status and code of an error answer.
     #[track_caller]
-    pub(super) fn assert_error(&self, status: u16, code: &str) {
+    pub(crate) fn assert_error(&self, status: u16, code: &str) {
         let body = self.json();
-        let member = if body.get("error").is_some() { "error" } else { "code" };
-        assert_eq!((self.status.as_u16(), body[member].as_str().unwrap()), (status, code), "{body}");
+        let member = if body.get("error").is_some() {
+            "error"
+        } else {
+            "code"
+        };
+        assert_eq!(
+            (self.status.as_u16(), body[member].as_str().unwrap()),
+            (status, code),
+            "{body}"
+        );
         assert_eq!(self.header("cache-control"), "no-store");
-        assert_eq!(body["request_id"].as_str().unwrap(), self.header("x-request-id"), "{body}");
+        assert_eq!(
+            body["request_id"].as_str().unwrap(),
+            self.header("x-request-id"),
+            "{body}"
+        );
     }
 }
 
-pub(super) fn with_peer(mut request: Request<Body>, svid: Option<&Svid>) -> Request<Body> {
+pub(crate) fn with_peer(mut request: Request<Body>, svid: Option<&Svid>) -> Request<Body> {
     if let Some(svid) = svid {
         let id = svid.spiffe_id.parse().unwrap();
         let peer = PeerCertificate::new(svid.chain_der.clone(), Some(id)).unwrap();
@@ -293,15 +330,22 @@ pub(super) fn with_peer(mut request: Request<Body>, svid: Option<&Svid>) -> Requ
     request
 }
 
-pub(super) async fn send(router: &Router, request: Request<Body>) -> Answer {
+pub(crate) async fn send(router: &Router, request: Request<Body>) -> Answer {
     let response = router.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
-    Answer { status: parts.status, headers: parts.headers, body }
+    Answer {
+        status: parts.status,
+        headers: parts.headers,
+        body,
+    }
 }
 
 fn config(dir: &Path, issuer: &str, spiffe: &SpiffeCa, github: &OidcIssuer) -> Config {
-    let (cert, key) = TlsAuthority::new().unwrap().server_identity(LOOPBACK_NAMES).unwrap();
+    let (cert, key) = TlsAuthority::new()
+        .unwrap()
+        .server_identity(LOOPBACK_NAMES)
+        .unwrap();
     write(dir, "tls.crt", &cert);
     write_secret(dir, "tls.key", &key);
     write(dir, "prod.pem", &spiffe.bundle_pem());
@@ -322,8 +366,10 @@ fn config(dir: &Path, issuer: &str, spiffe: &SpiffeCa, github: &OidcIssuer) -> C
         scopes: ALL_RIGHTS.map(str::to_owned).to_vec(),
         owner: owner.map(|owner| owner.parse().unwrap()),
     };
-    config.grant =
-        vec![grant("platform/console", None), grant("platform/billing-admin", Some("billing"))];
+    config.grant = vec![
+        grant("platform/console", None),
+        grant("platform/billing-admin", Some("billing")),
+    ];
     config
 }
 
@@ -345,13 +391,13 @@ fn github_section(dir: &Path, url: &str) -> Section {
     }
 }
 
-pub(super) fn write(dir: &Path, name: &str, text: &str) {
+pub(crate) fn write(dir: &Path, name: &str, text: &str) {
     let path = dir.join(name);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, text).unwrap();
 }
 
-pub(super) fn write_secret(dir: &Path, name: &str, text: &str) {
+pub(crate) fn write_secret(dir: &Path, name: &str, text: &str) {
     use std::os::unix::fs::PermissionsExt;
     write(dir, name, text);
     std::fs::set_permissions(dir.join(name), std::fs::Permissions::from_mode(0o600)).unwrap();

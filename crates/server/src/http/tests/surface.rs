@@ -12,16 +12,32 @@ async fn get_on_the_token_endpoint_is_405() {
     let answer = world.get("/oauth2/token", None).await;
     answer.assert_error(405, "method_not_allowed");
     assert_eq!(answer.header("allow"), "POST");
-    world.get("/nothing/here", None).await.assert_error(404, "not_found");
-    world.get("/livez", None).await.assert_error(404, "not_found");
-    world.get("/metrics", None).await.assert_error(404, "not_found");
+    world
+        .get("/nothing/here", None)
+        .await
+        .assert_error(404, "not_found");
+    world
+        .get("/livez", None)
+        .await
+        .assert_error(404, "not_found");
+    world
+        .get("/metrics", None)
+        .await
+        .assert_error(404, "not_found");
 }
 
 #[tokio::test]
 async fn every_operation_refuses_proxy_headers_and_tokens_in_the_url() {
     let world = World::new().await;
-    for row in TABLE.iter().filter(|row| row.listener != Listener::Operations) {
-        let path = row.path.replace("{owner}", "payments").replace("{task}", "t").replace("{id}", "x");
+    for row in TABLE
+        .iter()
+        .filter(|row| row.listener != Listener::Operations)
+    {
+        let path = row
+            .path
+            .replace("{owner}", "payments")
+            .replace("{task}", "t")
+            .replace("{id}", "x");
         for (name, uri) in [
             ("client-cert", path.clone()),
             ("x_forwarded_client_cert", path.clone()),
@@ -46,9 +62,16 @@ async fn every_post_refuses_what_is_too_large_or_malformed() {
     let world = World::new().await;
     let svid = world.svid("platform/console");
     for row in TABLE.iter().filter(|row| row.method == "POST") {
-        let path = row.path.replace("{owner}", "payments").replace("{task}", "t");
+        let path = row
+            .path
+            .replace("{owner}", "payments")
+            .replace("{task}", "t");
         let is_form = row.path.starts_with("/oauth2") || row.path == "/v1/x509";
-        let kind = if is_form { "application/x-www-form-urlencoded" } else { "application/json" };
+        let kind = if is_form {
+            "application/x-www-form-urlencoded"
+        } else {
+            "application/json"
+        };
         let large = vec![b'a'; 65 * 1024];
         let nested = b"{\"a\":".repeat(10_000);
         for (body, kind, statuses) in [
@@ -63,7 +86,11 @@ async fn every_post_refuses_what_is_too_large_or_malformed() {
                 .unwrap();
             let answer = send(&world.public, super::with_peer(request, Some(&svid))).await;
             let status = answer.status.as_u16();
-            assert!(statuses.contains(&status), "{path} {status} {}", answer.json());
+            assert!(
+                statuses.contains(&status),
+                "{path} {status} {}",
+                answer.json()
+            );
         }
     }
 }
@@ -79,7 +106,9 @@ async fn authorization_and_dpop_do_not_count_on_the_token_endpoint() {
         let request = Request::post("/oauth2/token")
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(name, value)
-            .body(Body::from(format!("grant_type=client_credentials&audience={API}")))
+            .body(Body::from(format!(
+                "grant_type=client_credentials&audience={API}"
+            )))
             .unwrap();
         let answer = send(&world.public, request).await;
         assert_eq!(answer.status, status, "{name}");
@@ -95,14 +124,26 @@ async fn health_and_metrics_have_their_own_listener() {
     let get = |path: &str| Request::get(path).body(Body::empty()).unwrap();
     assert_eq!(send(&world.operations, get("/livez")).await.status, 200);
     let ready = send(&world.operations, get("/readyz")).await;
-    assert_eq!((ready.status.as_u16(), ready.json()["ready"].as_bool()), (200, Some(true)));
+    assert_eq!(
+        (ready.status.as_u16(), ready.json()["ready"].as_bool()),
+        (200, Some(true))
+    );
     world.ci_access("t-1").await;
     let metrics = send(&world.operations, get("/metrics")).await;
     let text = String::from_utf8(metrics.body.to_vec()).unwrap();
     assert!(text.contains("dayfly_ready 1"), "{text}");
+    assert!(
+        text.contains("dayfly_oidc_issuer_ready{issuer=\"github\"} 1"),
+        "{text}"
+    );
+    let bundle = "dayfly_bundle_authorities{trust_domain=\"prod.example.org\"} 1";
+    assert!(text.contains(bundle), "{text}");
     assert!(text.contains("dayfly_decisions_total{grant=\"jwt_bearer\",outcome=\"permit\"} 1"));
     assert_eq!(send(&world.operations, get("/v1/feed")).await.status, 404);
-    assert_eq!(send(&world.operations, get("/v1/revocations")).await.status, 404);
+    assert_eq!(
+        send(&world.operations, get("/v1/revocations")).await.status,
+        404
+    );
 }
 
 #[tokio::test]
