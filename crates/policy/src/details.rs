@@ -11,7 +11,7 @@ const TYPE: &str = "type";
 
 /// Whether `granted` covers `asked`: the same members, of which arrays of strings may be a part, and everything else is
 /// equal. A member that is missing could mean "all", so it is not less.
-pub(crate) fn covers(granted: &Map<String, Value>, asked: &Map<String, Value>) -> bool {
+fn covers(granted: &Map<String, Value>, asked: &Map<String, Value>) -> bool {
     granted.len() == asked.len()
         && granted.iter().all(|(name, limit)| {
             asked
@@ -20,21 +20,58 @@ pub(crate) fn covers(granted: &Map<String, Value>, asked: &Map<String, Value>) -
         })
 }
 
-/// Whether each of `asked` is covered by one of `granted`.
+/// Whether each of `asked` is covered by one of `granted`, and each of `granted` used once: to an API, one payment twice
+/// may be two payments.
 pub(crate) fn all_covered(granted: &[Map<String, Value>], asked: &[Map<String, Value>]) -> bool {
-    asked
-        .iter()
-        .all(|one| granted.iter().any(|limit| covers(limit, one)))
+    let mut owners = vec![None; granted.len()];
+    asked.len() <= granted.len()
+        && (0..asked.len()).all(|one| {
+            let mut tried = vec![false; granted.len()];
+            place(granted, asked, one, &mut owners, &mut tried)
+        })
+}
+
+/// Finds a place in `granted` for `asked[one]`, moving others on where that helps. Each place is tried once, so that
+/// this goes at most as deep as there are places.
+fn place(
+    granted: &[Map<String, Value>],
+    asked: &[Map<String, Value>],
+    one: usize,
+    owners: &mut [Option<usize>],
+    tried: &mut [bool],
+) -> bool {
+    let Some(detail) = asked.get(one) else {
+        return false;
+    };
+    for (number, limit) in granted.iter().enumerate() {
+        match tried.get_mut(number) {
+            Some(tried) if !*tried && covers(limit, detail) => *tried = true,
+            _ => continue,
+        }
+        let free = match owners.get(number).copied().flatten() {
+            None => true,
+            Some(other) => place(granted, asked, other, owners, tried),
+        };
+        if let (true, Some(owner)) = (free, owners.get_mut(number)) {
+            *owner = Some(one);
+            return true;
+        }
+    }
+    false
 }
 
 fn is_part(limit: &Value, value: &Value) -> bool {
     let (Value::Array(limit), Value::Array(value)) = (limit, value) else {
         return false;
     };
+    // None twice, or a request could make a token of any size out of one granted word.
+    let distinct = |(index, one): (usize, &Value)| !value.iter().take(index).any(|v| v == one);
     !value.is_empty()
+        && value.len() <= limit.len()
         && value
             .iter()
             .all(|one| one.is_string() && limit.contains(one))
+        && value.iter().enumerate().all(distinct)
 }
 
 /// Whether the objects of a grant are well formed.
@@ -101,6 +138,8 @@ mod tests {
             json!({"type": "deploy", "actions": ["plan", "destroy"], "app": "web"}),
             json!({"type": "deploy", "actions": [], "app": "web"}),
             json!({"type": "deploy", "actions": "plan", "app": "web"}),
+            json!({"type": "deploy", "actions": ["plan", "plan"], "app": "web"}),
+            json!({"type": "deploy", "actions": vec!["plan"; 10_000], "app": "web"}),
             json!({"type": "deploy", "actions": ["plan"], "app": "*"}),
             json!({"type": "deploy", "actions": ["plan"]}),
             json!({"type": "deploy", "app": "web"}),
@@ -109,6 +148,33 @@ mod tests {
             json!({}),
         ] {
             assert!(!covers(&granted, &map(more.clone())), "{more}");
+        }
+    }
+
+    #[test]
+    fn each_granted_object_is_used_once() {
+        let of = |actions: &[&str]| map(json!({"type": "pay", "actions": actions}));
+        let (a, b, c, ab, abc) = (
+            of(&["a"]),
+            of(&["b"]),
+            of(&["c"]),
+            of(&["a", "b"]),
+            of(&["a", "b", "c"]),
+        );
+        let covered = |granted: &[&Map<_, _>], asked: &[&Map<_, _>]| {
+            let owned = |list: &[&Map<String, Value>]| {
+                list.iter().map(|m| (*m).clone()).collect::<Vec<_>>()
+            };
+            all_covered(&owned(granted), &owned(asked))
+        };
+        assert!(covered(&[&ab], &[]) && covered(&[&ab], &[&a]) && covered(&[&a, &a], &[&a, &a]));
+        assert!(!covered(&[&ab], &[&a, &a]) && !covered(&[&ab], &[&a, &b]) && !covered(&[], &[&a]));
+        // Whichever comes first, there is a place for each.
+        for granted in [[&abc, &ab, &a], [&a, &ab, &abc], [&ab, &abc, &a]] {
+            for asked in [[&a, &b, &c], [&c, &b, &a], [&b, &a, &c]] {
+                assert!(covered(&granted, &asked));
+            }
+            assert!(!covered(&granted, &[&c, &c, &a]) && !covered(&granted, &[&a, &a, &a, &a]));
         }
     }
 

@@ -421,6 +421,7 @@ fn authorization_details() {
         json!([{"type": "report"}]),
         json!([{"type": "other"}]),
         json!([{"type": "report", "actions": ["write"]}]),
+        json!([{"type": "report", "actions": ["read"]}, {"type": "report", "actions": ["read"]}]),
         json!([{"type": "report", "actions": ["read"]}, {"type": "admin"}]),
         json!(vec![json!({"type": "report", "actions": ["read"]}); 17]),
     ] {
