@@ -111,6 +111,15 @@ pub(crate) fn check_line(line: &str) -> Result<(), LedgerError> {
     Ok(())
 }
 
+/// How many times the ordinary bound a control write may take.
+pub(crate) fn shares(entries: usize) -> u32 {
+    /// What fits into the ordinary bound of either store, with room.
+    const ENTRIES_PER_SHARE: usize = 1_000;
+    u32::try_from(entries.div_ceil(ENTRIES_PER_SHARE))
+        .unwrap_or(u32::MAX)
+        .max(1)
+}
+
 /// The answer to one denial too many.
 pub(crate) fn too_many_denials<E>(_: E) -> LedgerError {
     LedgerError::Unavailable {

@@ -270,10 +270,13 @@ impl Ledger for EmbeddedLedger {
         Box::pin(async move {
             limits::check_entries(entries)?;
             let entries = entries.to_vec();
+            let shares = limits::shares(entries.len());
             let seq = self
                 .0
                 .writer
-                .submit(move |batch| steps::write_control(batch, generation, &entries))
+                .submit_share(shares, move |batch| {
+                    steps::write_control(batch, generation, &entries)
+                })
                 .await?;
             Ok(position::format(&self.0.epoch, seq))
         })

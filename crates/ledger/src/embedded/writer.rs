@@ -116,6 +116,15 @@ impl Writer {
         T: Send + 'static,
         F: FnMut(&mut Batch<'_>) -> Result<Result<T, LedgerError>, redb::Error> + Send + 'static,
     {
+        self.submit_share(1, work).await
+    }
+
+    /// The same for work that may take `shares` times as long.
+    pub(super) async fn submit_share<T, F>(&self, shares: u32, work: F) -> Result<T, LedgerError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Batch<'_>) -> Result<Result<T, LedgerError>, redb::Error> + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
         let step = Box::new(Pending {
             work,
@@ -132,10 +141,11 @@ impl Writer {
             },
             TrySendError::Disconnected(_) => stopped(),
         })?;
-        match tokio::time::timeout(WRITE_WAIT, answer).await {
+        let within = WRITE_WAIT.saturating_mul(shares);
+        match tokio::time::timeout(within, answer).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(stopped()),
-            Err(_) => Err(LedgerError::TimedOut { within: WRITE_WAIT }),
+            Err(_) => Err(LedgerError::TimedOut { within }),
         }
     }
 }

@@ -17,9 +17,6 @@ use crate::position;
 /// The longest load. Nobody's request waits for it, and a million slots take about a second.
 const LOAD_WAIT: Duration = Duration::from_secs(5);
 
-/// The entries that a control write carries within the ordinary bound; the bound grows with more.
-const ENTRIES_PER_TIMEOUT: usize = 1_000;
-
 /// The times of a raise are whole seconds, so they may differ by one more than the clocks.
 const MAX_RAISE_SKEW_SECS: u64 = MAX_SKEW_MS / 1000 + 1;
 
@@ -73,11 +70,8 @@ impl RedisLedger {
         entries: &[ControlWrite],
     ) -> Result<Position, LedgerError> {
         limits::check_entries(entries)?;
-        let shares = entries.len().div_ceil(ENTRIES_PER_TIMEOUT).max(1);
-        let deadline = Deadline::after(
-            self.timeout
-                .saturating_mul(u32::try_from(shares).unwrap_or(u32::MAX)),
-        );
+        let wait = self.timeout.saturating_mul(limits::shares(entries.len()));
+        let deadline = Deadline::after(wait);
         let Some(store) = self.trust.to_control() else {
             return Err(self.no_store(deadline).await);
         };

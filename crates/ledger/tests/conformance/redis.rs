@@ -1,11 +1,12 @@
 //! A bad Redis, and a bad line to it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use dayfly_issuer::{Ledger, LedgerError};
 use dayfly_ledger::testing::{Proxy, RedisServer};
 use dayfly_ledger::{OpenError, RedisConfig, RedisLedger, Unfit};
+use tokio::task::JoinSet;
 
 use crate::draft::{Draft, entry, fresh, now};
 use crate::store::redis_ledger;
@@ -193,41 +194,35 @@ async fn resends(ledger: &RedisLedger, draft: &Draft) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_success_is_lost_when_the_line_is_cut_under_load() {
     let server = RedisServer::start();
-    let proxy = Arc::new(Proxy::start(server.address()).await);
+    let proxy = Proxy::start(server.address()).await;
     let ledger = ready(&proxy.url()).await;
     let witness = ready(&server.url()).await;
-    let cutter = {
-        let proxy = proxy.clone();
-        tokio::spawn(async move {
-            for bytes in 0..60 {
-                proxy.cut_after(bytes * 7);
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            proxy.mend();
-        })
-    };
-    let workers: Vec<_> = (0..8)
-        .map(|_| {
-            let ledger = ledger.clone();
-            tokio::spawn(async move {
-                let mut recorded = Vec::new();
-                for _ in 0..150 {
-                    let draft = Draft::new();
-                    if ledger.record(draft.commit()).await.is_ok() {
-                        recorded.push(draft.id());
-                    }
-                    tokio::time::sleep(Duration::from_millis(5)).await;
+    let recorded = Arc::new(Mutex::new(Vec::new()));
+    let mut workers = JoinSet::new();
+    for _ in 0..8 {
+        let (ledger, recorded) = (ledger.clone(), recorded.clone());
+        workers.spawn(async move {
+            loop {
+                let draft = Draft::new();
+                if ledger.record(draft.commit()).await.is_ok() {
+                    recorded.lock().unwrap().push(draft.id());
                 }
-                recorded
-            })
-        })
-        .collect();
-    let mut recorded = Vec::new();
-    for worker in workers {
-        recorded.extend(worker.await.unwrap());
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        });
     }
-    cutter.await.unwrap();
-    assert!(recorded.len() > 50, "{}", recorded.len());
+    let count = || recorded.lock().unwrap().len();
+    for cut in 0..60 {
+        let before = count();
+        proxy.cut_after(cut * 7);
+        // The line is cut, mended by the adapter, and used.
+        while count() < before + 10 + cut {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    proxy.mend();
+    workers.shutdown().await;
+    let recorded = std::mem::take(&mut *recorded.lock().unwrap());
     for id in recorded {
         assert!(witness.issuance(id).await.unwrap().is_some());
     }
