@@ -17,6 +17,8 @@ use crate::registry::{AdminGrant, Audience, CertificateGrant, Grant, Terms, Work
 const MAX_DNS_NAME_BYTES: usize = 253;
 /// DNS names of one workload: they may all stand in one certificate.
 const MAX_DNS_NAMES: usize = 32;
+const RIGHTS_AT_THE_ISSUER: &str =
+    "rights at the issuer itself stand in `[[grant]]` of the main file";
 
 impl<'a> Compiler<'a> {
     pub(super) fn grants(&mut self, files: &[OwnedFile<'a>], engine: &Engine) {
@@ -52,8 +54,7 @@ impl<'a> Compiler<'a> {
     ) {
         let place = file.place(offset);
         if config.audience == self.options.issuer {
-            let message = "rights at the issuer itself stand in `[[grant]]` of the main file";
-            self.findings.error(place, message);
+            self.findings.error(place, RIGHTS_AT_THE_ISSUER);
             return;
         }
         let Some(audience) = self.known_audience(&config.audience, place) else {
@@ -124,6 +125,10 @@ impl<'a> Compiler<'a> {
 
     fn check_delegates(&mut self, config: &GrantConfig, place: Place<'a>) {
         for delegate in &config.delegate {
+            if delegate.audience == self.options.issuer {
+                self.findings.error(place, RIGHTS_AT_THE_ISSUER);
+                continue;
+            }
             if let Some(audience) = self.known_audience(&delegate.audience, place) {
                 self.check_scopes(&delegate.scopes, &audience, place);
             }

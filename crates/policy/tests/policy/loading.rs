@@ -287,6 +287,13 @@ fn references_and_bounds() {
         15,
         "there is no audience",
     );
+    refused(
+        &format!(
+            "{head}{GRANT}delegate = [{{ audience = \"https://sts.example.org\", scopes = [\"dayfly:revoke\"] }}]\n"
+        ),
+        15,
+        "`[[grant]]` of the main file",
+    );
     warned(
         &format!(
             "{head}{GRANT}delegate = [{{ audience = \"https://a.example\", scopes = [\"read\"] }}]\n"
