@@ -126,12 +126,14 @@ impl Case<'_> {
     }
 
     pub(crate) fn purpose(&self, required: bool) -> Result<Option<String>, Refusal> {
-        match self.request.purpose.as_deref() {
-            None | Some("") if required => refuse(
+        // Blanks say nothing, so they are no purpose.
+        let said = |text: &&str| !text.trim().is_empty();
+        match self.request.purpose.as_deref().filter(said) {
+            None if required => refuse(
                 DenialReason::PurposeRequired,
                 "the grant asks for a `purpose`",
             ),
-            None | Some("") => Ok(None),
+            None => Ok(None),
             Some(text)
                 if text.chars().count() > MAX_PURPOSE_CHARS
                     || text.chars().any(char::is_control) =>

@@ -284,11 +284,13 @@ fn tasks_and_purposes() {
         purpose: Some(text.to_owned()),
         ..token(PAYMENTS)
     };
-    assert_eq!(
-        reason(&registry, &report(), &purpose("")),
-        DenialReason::PurposeRequired
-    );
-    assert_eq!(permit(&registry, &api(), &purpose("")).purpose, None);
+    for nothing in ["", " ", " \t", "\n", "\u{a0}\u{3000}"] {
+        assert_eq!(
+            reason(&registry, &report(), &purpose(nothing)),
+            DenialReason::PurposeRequired
+        );
+        assert_eq!(permit(&registry, &api(), &purpose(nothing)).purpose, None);
+    }
     let longest = "é".repeat(MAX_PURPOSE_CHARS);
     assert_eq!(
         permit(&registry, &api(), &purpose(&longest)).purpose,
