@@ -62,3 +62,13 @@ fn block_on(task: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, F
         .map_err(|error| Failure::internal("the runtime cannot be started", error))?
         .block_on(task)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn no_two_options_of_a_command_share_a_name() {
+        crate::args::Args::command().debug_assert();
+    }
+}

@@ -14,7 +14,8 @@ use crate::input;
 #[derive(Debug, Args)]
 pub(crate) struct EvidenceArgs {
     /// `auto`, `github`, `gitlab` (the variable `DAYFLY_ID_TOKEN`), `gitlab:NAME`, `kubernetes`,
-    /// `kubernetes:FILE`, `file:FILE` (an OIDC token), or `spiffe` with `--cert` and `--key`.
+    /// `kubernetes:FILE`, `file:FILE` (an OIDC token), or `spiffe` with `--svid-cert` and
+    /// `--svid-key`.
     #[arg(
         long,
         default_value = "auto",
@@ -26,18 +27,18 @@ pub(crate) struct EvidenceArgs {
     #[arg(
         long,
         value_name = "FILE",
-        requires = "key",
+        requires = "svid_key",
         env = "DAYFLY_SVID_CERT_FILE"
     )]
-    cert: Option<PathBuf>,
+    svid_cert: Option<PathBuf>,
     /// The private key of the SVID, PEM.
     #[arg(
         long,
         value_name = "FILE",
-        requires = "cert",
+        requires = "svid_cert",
         env = "DAYFLY_SVID_KEY_FILE"
     )]
-    key: Option<PathBuf>,
+    svid_key: Option<PathBuf>,
 }
 
 /// How an operator reaches the issuer.
@@ -57,7 +58,7 @@ pub(crate) struct OperatorArgs {
 impl EvidenceArgs {
     fn source(self) -> Result<Source, Failure> {
         if let (Some(cert), Some(key), "auto" | "spiffe") =
-            (&self.cert, &self.key, self.from.as_str())
+            (&self.svid_cert, &self.svid_key, self.from.as_str())
         {
             return Ok(Source::svid(cert, key));
         }
@@ -71,7 +72,9 @@ impl EvidenceArgs {
             ("github", None) => Ok(Source::github()?),
             ("gitlab", name) => Ok(Source::gitlab(name.unwrap_or("DAYFLY_ID_TOKEN"))),
             ("kubernetes", path) => Ok(Source::kubernetes(path.map(PathBuf::from))),
-            ("spiffe", None) => Err(Failure::usage("`--from spiffe` needs `--cert` and `--key`")),
+            ("spiffe", None) => Err(Failure::usage(
+                "`--from spiffe` needs `--svid-cert` and `--svid-key`",
+            )),
             _ => Err(
                 Failure::usage(format!("`--from {}` is no source of evidence", self.from))
                     .advise("one of auto, spiffe, github, gitlab, kubernetes, file:FILE"),
@@ -87,7 +90,7 @@ impl EvidenceArgs {
     /// A client that can prove a binding, and needs no evidence beyond it.
     pub(crate) fn holder(self, common: &Common) -> Result<Client, Failure> {
         let mut builder = builder(common)?;
-        if let (Some(cert), Some(key)) = (&self.cert, &self.key) {
+        if let (Some(cert), Some(key)) = (&self.svid_cert, &self.svid_key) {
             builder = builder.identity(Identity::new(
                 input::text_file(cert)?,
                 input::text_file(key)?,

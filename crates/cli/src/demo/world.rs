@@ -228,7 +228,7 @@ impl World {
     pub(crate) fn print_commands(&self) -> anyhow::Result<()> {
         let folder = self.folder.path();
         let dayfly = std::env::current_exe().context("the path of dayfly")?;
-        std::fs::write(folder.join("id_token"), self.id_token())?;
+        private(&folder.join("id_token"), &self.id_token())?;
         println!(
             r#"
 Everything keeps running until Ctrl-C. To try it from another terminal:
@@ -238,7 +238,7 @@ Everything keeps running until Ctrl-C. To try it from another terminal:
   alias dayfly={dayfly}
 
   # a workload gets a token with its SVID, as dayfly and as curl
-  TOKEN=$(dayfly token --cert svid.pem --key svid.key --audience {API} --task try-1)
+  TOKEN=$(dayfly token --svid-cert svid.pem --svid-key svid.key --audience {API} --task try-1)
   curl --cacert ca.pem --cert svid.pem --key svid.key {issuer}/oauth2/token \
     -d grant_type=client_credentials -d client_id={spiffe_id} -d audience={API}
 
@@ -259,7 +259,7 @@ Everything keeps running until Ctrl-C. To try it from another terminal:
   dayfly why <the decision that the refusal names>
 
   # a certificate; a hold
-  dayfly cert --cert svid.pem --key svid.key --out-cert cert.pem --out-key cert.key
+  dayfly cert --svid-cert svid.pem --svid-key svid.key --out-cert cert.pem --out-key cert.key
   dayfly hold set --workload payments/worker; dayfly hold list; dayfly hold lift --workload payments/worker
 "#,
             folder = folder.display(),
