@@ -38,6 +38,8 @@ pub(crate) struct Compiler<'a> {
     audiences: BTreeMap<AudienceId, (Audience, Place<'a>)>,
     workloads: BTreeMap<WorkloadId, (Workload, Place<'a>)>,
     rules: BTreeMap<Slug, (Rule, Place<'a>)>,
+    /// The DNS names of certificates, each with the first workload that may have it.
+    dns_names: BTreeMap<String, (WorkloadId, Place<'a>)>,
     max_lifetime_secs: u64,
 }
 
@@ -50,6 +52,7 @@ impl<'a> Compiler<'a> {
             audiences: BTreeMap::new(),
             workloads: BTreeMap::new(),
             rules: BTreeMap::new(),
+            dns_names: BTreeMap::new(),
             max_lifetime_secs: DEFAULT_TOKEN_SECS,
         }
     }

@@ -137,7 +137,7 @@ pub struct GrantConfig {
     #[serde(default)]
     pub delegate: Vec<DelegateConfig>,
     /// Authorization details (RFC 9396), at most 16. A request may ask for less: the same members, and in arrays of
-    /// strings a part of them. Default: none.
+    /// strings a part of them, and each object at most once. Default: none.
     #[serde(default)]
     pub authorization_details: Vec<Map<String, Value>>,
     /// Allows a grant across environments. Default: false.
@@ -163,7 +163,7 @@ pub struct DelegateConfig {
 pub struct CertificateConfig {
     /// The longest life, 60s to 1h. Default: 15m.
     pub ttl: Option<Lifetime>,
-    /// The DNS names that a request may ask for, without wildcards. Default: none.
+    /// The DNS names that a request may ask for, without wildcards; no other owner's workload has them. Default: none.
     #[serde(default)]
     pub dns_names: Vec<String>,
     /// Whether a request must name a task. Default: false.

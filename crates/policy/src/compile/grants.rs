@@ -159,6 +159,7 @@ impl<'a> Compiler<'a> {
                 );
                 self.findings.error(place, message);
             }
+            self.claim_dns_name(name, &workload.id, place);
         }
         let ttl_secs = self.ttl(
             config.ttl,
@@ -181,6 +182,24 @@ impl<'a> Compiler<'a> {
             dns_names: config.dns_names.clone(),
             gate,
         });
+    }
+
+    /// Peers take whoever has a certificate for a name for its owner, so a name has one.
+    fn claim_dns_name(&mut self, name: &str, workload: &WorkloadId, place: Place<'a>) {
+        match self.dns_names.get(name) {
+            Some((other, at)) if other.owner != workload.owner => {
+                let message = format!(
+                    "`{}` is already the name of `{other}` in {at}: each DNS name has one owner",
+                    Excerpt::of(name)
+                );
+                self.findings.error(place, message);
+            }
+            Some(_) => {}
+            None => {
+                let first = (workload.clone(), place);
+                self.dns_names.insert(name.to_owned(), first);
+            }
+        }
     }
 
     pub(super) fn admin_grants(&mut self, engine: &Engine) {

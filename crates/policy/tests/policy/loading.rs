@@ -185,6 +185,17 @@ fn folders_are_owners() {
         errors.contains("r/b/1.toml:7: the rule `r` is already defined at r/a/1.toml:11"),
         "{errors}"
     );
+    let certified = format!(
+        "{OWNER}{WORKLOAD}[workload.certificate]\ndns_names = [\"api.payments.internal\"]\n"
+    );
+    let files = [BASE[0], BASE[1], ("registry/a/1.toml", certified.as_str())];
+    let errors = load(&files, &[]).unwrap_err().to_string();
+    assert!(
+        errors.contains(
+            "`api.payments.internal` is already the name of `a/w` in registry/a/1.toml:7"
+        ),
+        "{errors}"
+    );
     refused(&format!("{OWNER}contact = \"x\""), 3, "duplicate key");
     refused("[owner]\ncontact = \" \"\n", 1, "`contact` is one line");
 }
