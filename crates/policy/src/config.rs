@@ -99,8 +99,8 @@ pub struct RuleConfig {
     pub claims: BTreeMap<String, Located<MatchValue>>,
     /// The SPIFFE ID, or one that ends in `/*` for every ID with exactly one more segment.
     pub spiffe_id: Option<Located<String>>,
-    /// Allows GitHub events by which strangers can start code with the rights of the default branch, such as
-    /// `pull_request_target` and `workflow_run`. Default: false.
+    /// Allows GitHub events that are not known to need write access: by most of them, such as `pull_request_target` and
+    /// `workflow_run`, strangers can start code with the rights of the default branch. Default: false.
     #[serde(default)]
     pub danger_untrusted_events: bool,
 }

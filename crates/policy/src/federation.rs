@@ -30,6 +30,9 @@ const MUTABLE: &[&str] = &[
 /// Claims that say for whom, by whom and when a token was made, not for what.
 const NO_IDENTITY: &[&str] = &["aud", "exp", "iat", "iss", "jti", "nbf"];
 
+/// The same at other issuers of the kind of GitHub, whose presets know them better.
+const CHOSEN: &[&str] = &["actor", "head_ref", "triggering_actor"];
+
 /// GitHub claims that are refused, and what to write instead.
 const GITHUB_REFUSED: &[(&str, &str)] = &[
     (
@@ -53,17 +56,21 @@ const GITHUB_REFUSED: &[(&str, &str)] = &[
         "whoever can push chooses the name of a workflow: pin `workflow_ref` or `job_workflow_ref`",
     ),
 ];
-/// Events by which somebody without write access starts code that runs with the rights of the default branch.
-const UNTRUSTED_EVENTS: &[&str] = &[
-    "discussion",
-    "discussion_comment",
-    "fork",
-    "issue_comment",
-    "issues",
-    "pull_request_target",
-    "watch",
-    "workflow_run",
+/// Events that only people and apps with write access start. What is not listed needs a word from the author: most of
+/// the others let a stranger start code with the rights of the default branch, and GitHub adds events.
+const WRITERS_EVENTS: &[&str] = &[
+    "create",
+    "delete",
+    "deployment",
+    "merge_group",
+    "push",
+    "release",
+    "repository_dispatch",
+    "schedule",
+    "workflow_dispatch",
 ];
+/// Runs on the merged code of a pull request; from a fork it gets no token.
+const PULL_REQUEST: &str = "pull_request";
 const GITHUB_IDS: &[(&str, &str)] = &[("repository_id", "74"), ("repository_owner_id", "65")];
 
 /// The compiled claims of a rule, each with its place.
@@ -130,11 +137,19 @@ pub(crate) fn check(rule: &Subject<'_, '_>, preset: Preset, shared: bool, findin
 }
 
 fn custom(rule: &Subject<'_, '_>, shared: bool, findings: &mut Findings) {
+    for name in CHOSEN {
+        if let Some((_, place)) = rule.claims.get(*name) {
+            findings.error(
+                *place,
+                format!("`{name}`: whoever starts a job chooses it: pin what the job belongs to"),
+            );
+        }
+    }
     let pins = rule
         .claims
         .iter()
         .filter(|(name, (expected, _))| {
-            expected.is_exact() && !NO_IDENTITY.contains(&name.as_str())
+            expected.is_exact() && !is_boolean(expected) && !NO_IDENTITY.contains(&name.as_str())
         })
         .count();
     if pins == 0 {
@@ -264,19 +279,25 @@ fn github_event(rule: &Subject<'_, '_>, findings: &mut Findings) {
         return;
     };
     for event in events {
-        if UNTRUSTED_EVENTS.contains(&event) && !rule.danger_untrusted_events {
-            findings.error(
-                *place,
-                format!("`{event}` lets people without write access start code with the rights of the default branch: use \"push\" or \"workflow_dispatch\", or write danger_untrusted_events = true into the rule"),
-            );
-        }
-        if event == "pull_request" {
+        if event == PULL_REQUEST {
             findings.warn(
                 *place,
                 "`pull_request` runs code that nobody has reviewed: keep it away from production",
             );
+        } else if !WRITERS_EVENTS.contains(&event) && !rule.danger_untrusted_events {
+            findings.error(
+                *place,
+                format!("`{event}` is not known to need write access, and most such events let a stranger start code with the rights of the default branch: use \"push\" or \"workflow_dispatch\", or write danger_untrusted_events = true into the rule"),
+            );
         }
     }
+}
+
+/// A boolean as a string, as some platforms write it: it tells two things apart, not two tenants.
+fn is_boolean(expected: &Expected) -> bool {
+    expected
+        .exact_texts()
+        .is_some_and(|texts| texts.iter().all(|text| matches!(*text, "true" | "false")))
 }
 
 fn contains(expected: &Expected, text: &str) -> bool {

@@ -66,6 +66,10 @@ fn github_pins_are_mandatory() {
     );
     fine(
         "github",
+        &github("event_name", "event_name = [\"schedule\", \"merge_group\"]"),
+    );
+    fine(
+        "github",
         &format!("{GITHUB}\nref = \"refs/tags/*\"\nactor_id = \"12\""),
     );
     refused(
@@ -194,6 +198,11 @@ fn github_claims_that_strangers_choose() {
         "workflow_run",
         "issue_comment",
         "fork",
+        // Anybody may edit a wiki, or review.
+        "gollum",
+        "pull_request_review",
+        "PUSH",
+        "an event of next year",
     ] {
         let claims = github(
             "event_name",
@@ -233,6 +242,7 @@ fn custom_issuers_need_somebody_named() {
         "",
         "aud = \"https://sts.example.org\"",
         "protected = true",
+        "protected = \"true\"",
         "sub = \"a/*\"",
         "iss = \"x\"\naud = \"y\"",
     ] {
@@ -260,6 +270,13 @@ fn custom_issuers_need_somebody_named() {
             "pin an immutable id",
         );
     }
+    for claim in ["actor", "head_ref", "triggering_actor"] {
+        refused(
+            "ci",
+            &format!("sub = \"x\"\n{claim} = \"y\""),
+            "whoever starts a job chooses it",
+        );
+    }
     for claim in ["exp", "iat", "nbf", "jti"] {
         refused(
             "ci",
@@ -279,6 +296,11 @@ fn shared_issuers_need_the_tenant() {
     fine("cloud", "sub = \"112233\"");
     fine("cloud", "tid = \"t\"\noid = \"o\"");
     refused("cloud", "tid = \"t\"", "pin `sub`, or two claims");
+    refused(
+        "cloud",
+        "tid = \"t\"\nref_protected = \"true\"",
+        "pin `sub`, or two claims",
+    );
     refused(
         "cloud",
         "tid = \"t\"\noid = \"o/*\"",
