@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use dayfly_issuer::control::{Body, ControlError, ControlView, TaskState};
+use dayfly_issuer::control::{Body, ControlError, ControlView};
 use dayfly_issuer::lifecycle::Action;
 use dayfly_issuer::{Clock, LedgerError, Now};
 use serde_json::json;
@@ -211,9 +211,7 @@ fn knows(view: &ControlView, body: &Body) -> bool {
             value,
             active,
         } => view.hold(*kind, value).is_some() == *active,
-        Body::Task { task, state, .. } => view
-            .task(task)
-            .is_some_and(|(known, _)| known == *state || known != TaskState::Open),
+        Body::Task { task, state, .. } => view.task(task).is_some_and(|(known, _)| known >= *state),
         Body::Key(record) => view.key_record(&record.kid).is_some(),
     }
 }

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use dayfly_attest::{Attestor, OidcIssuers, TrustBundles};
 use dayfly_issuer::control::{ClusterSecret, ControlView};
 use dayfly_issuer::feed::FeedSigner;
-use dayfly_issuer::lifecycle::{KeyLifecycle, LifecycleConfig, LifecycleError};
+use dayfly_issuer::lifecycle::{KeyLifecycle, LifecycleError};
 use dayfly_issuer::{Clock, Issuer, IssuerConfig, Ledger, Rng};
 use dayfly_ledger::{EmbeddedLedger, RedisConfig, RedisLedger};
 use dayfly_policy::MAX_LIFETIME_SECS;
@@ -215,7 +215,9 @@ fn wire(
             config.issuer.to_string(),
             max_lifetime_secs,
         )),
-        lifecycle: Mutex::new(KeyLifecycle::new(lifecycle_config(&config, &replica))?),
+        lifecycle: Mutex::new(KeyLifecycle::new(crate::config::lifecycle(
+            &config, &replica,
+        ))?),
         authority,
         followed: watch::Sender::default(),
         publishing_fails: std::sync::atomic::AtomicBool::new(false),
@@ -319,25 +321,6 @@ fn issuer_config(config: &Config, replica: &str, max_lifetime_secs: u64) -> Issu
         partitions: PARTITIONS,
         max_lifetime_secs,
         bundle_endpoint: format!("{}/spiffe/bundle.json", config.issuer),
-    }
-}
-
-fn lifecycle_config(config: &Config, replica: &str) -> LifecycleConfig {
-    let keys = &config.keys;
-    LifecycleConfig {
-        max_age_secs: keys.jwks_max_age.as_secs(),
-        sync_secs: keys.sync.as_secs(),
-        lead_secs: keys.lead.as_secs(),
-        // A lease survives the loss of two renewals.
-        lease_secs: keys.sync.as_secs().saturating_mul(3),
-        renew_secs: keys.sync.as_secs(),
-        rotate_secs: keys.rotation.as_secs(),
-        ..LifecycleConfig::new(
-            config.issuer.to_string(),
-            replica.to_owned(),
-            algorithm(keys.algorithm),
-            RETENTION.after_end_secs(),
-        )
     }
 }
 

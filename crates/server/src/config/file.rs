@@ -236,15 +236,15 @@ pub struct Limits {
 pub struct Keys {
     /// `ES256` or `EdDSA`. One deployment uses one. Default `ES256`.
     pub algorithm: KeyAlgorithm,
-    /// How long one key signs. Default `24h`; at least twice the lead.
+    /// How long one key signs. Default `24h`; at least `lead` + 3 × `sync`.
     pub rotation: Period,
     /// How long a key is published before it signs. Default `60s`; at least `jwks_max_age` +
     /// 2 × `sync` + 2 s.
     pub lead: Period,
     /// How long caches may keep the JWKS. Default `30s`.
     pub jwks_max_age: Period,
-    /// How often a replica renews its keys' lease (the lease lasts three times as long). Default
-    /// `5s`.
+    /// How often a replica renews its keys' lease, which lasts three times as long. Default `5s`,
+    /// at least `3s`.
     pub sync: Period,
 }
 

@@ -3,6 +3,7 @@
 mod error;
 mod file;
 mod later;
+mod lifecycle;
 mod period;
 mod place;
 mod secret;
@@ -17,6 +18,7 @@ pub use file::{
     Ack, Audit, Config, Grant, KeyAlgorithm, Keys, LedgerSection, Limits, Listen, OidcIssuer,
     PresetName, Tls, TrustDomainBundle, X509,
 };
+pub(crate) use lifecycle::lifecycle;
 pub use period::{Period, PeriodError};
 pub use secret::{SecretError, read_secret};
 pub use sources::{Report, SourceError, Sources, check};

@@ -101,7 +101,6 @@ fn every_mistake_is_found_at_once() {
             "oidc_issuer[0].issuer",
             "oidc_issuer[0].algorithms[0]",
             "keys.lead",
-            "keys.rotation",
             "audit.file",
             "grant[0].scopes[0]"
         ]
@@ -131,6 +130,25 @@ fn x509_takes_exactly_one_root() {
     ] {
         assert!(refused(section).contains("x509"), "{section}");
     }
+}
+
+#[test]
+fn times_of_keys_fit_together_or_are_named() {
+    for (section, key) in [
+        ("[keys]\nsync = \"1s\"\n", "`keys.sync`"),
+        ("[keys]\nsync = \"30s\"\n", "`keys.lead`"),
+        ("[keys]\nrotation = \"61s\"\n", "`keys.rotation`"),
+        ("[keys]\nlead = \"60500ms\"\n", "`keys.lead`"),
+    ] {
+        let text = refused(section);
+        assert!(
+            text.starts_with("dayfly.toml:") && text.contains(key),
+            "{text}"
+        );
+    }
+    let scaled =
+        "[keys]\nsync = \"3s\"\nlead = \"9s\"\njwks_max_age = \"1s\"\nrotation = \"20s\"\n";
+    assert!(parse(&format!("{MINIMAL}{scaled}")).is_ok());
 }
 
 #[test]

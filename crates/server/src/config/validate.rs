@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use dayfly_issuer::control::CLOCK_DISTANCE_SECS;
-
 use super::error::Mistake;
-use super::file::{Config, Keys, LedgerSection, Limits, OidcIssuer, PresetName};
+use super::file::{Config, LedgerSection, Limits, OidcIssuer, PresetName};
+use super::lifecycle;
 use crate::authz::AdminScope;
 
 /// The most subscribers of the feed: each costs a task and a queue.
@@ -32,7 +31,7 @@ pub(super) fn mistakes(config: &Config) -> Vec<Mistake> {
     issuers_differ(config, &mut found);
     x509(config, &mut found);
     limits(&config.limits, &mut found);
-    keys(&config.keys, &mut found);
+    lifecycle::mistakes(config, &mut found);
     if config.audit.stdout && config.audit.file.is_some() {
         found.push(Mistake::new(
             "audit.file",
@@ -269,31 +268,6 @@ fn limits(limits: &Limits, found: &mut Vec<Mistake>) {
             "limits.connection_age",
             "must be between `10s` and `24h`",
         ));
-    }
-}
-
-/// Protocol D: a key is known to every verifier before it signs.
-fn keys(keys: &Keys, found: &mut Vec<Mistake>) {
-    let least = keys.jwks_max_age.get()
-        + 2 * keys.sync.get()
-        + std::time::Duration::from_secs(CLOCK_DISTANCE_SECS);
-    if keys.lead.get() < least {
-        found.push(Mistake::new(
-            "keys.lead",
-            format!(
-                "must be at least `jwks_max_age` + 2 × `sync` + {CLOCK_DISTANCE_SECS} s, here {} s",
-                least.as_secs()
-            ),
-        ));
-    }
-    if keys.rotation.get() < 2 * keys.lead.get() {
-        found.push(Mistake::new(
-            "keys.rotation",
-            "must be at least twice the `lead`",
-        ));
-    }
-    if keys.sync.as_millis() < 1000 {
-        found.push(Mistake::new("keys.sync", "must be at least `1s`"));
     }
 }
 

@@ -94,6 +94,7 @@ pub(crate) async fn openid(call: Call) -> Response {
     responses(
         (status = 200, description = "The key set", content_type = "application/json"),
         (status = 304, description = "Unchanged"),
+        (status = 503, description = "The ledger was not read yet", body = ProblemBody),
     ),
 )]
 pub(crate) async fn jwks(call: Call) -> Response {
@@ -129,6 +130,12 @@ pub(crate) fn key_set(call: &Call, key_use: KeyUse) -> Response {
     let now = call.app.clock.now().time();
     let keys: Vec<Jwk> = {
         let view = call.app.view();
+        // A verifier that took an empty set for the truth would refuse every token.
+        if view.as_of().is_none() {
+            return Problem::unavailable()
+                .of_request(&call.request_id)
+                .into_response();
+        }
         view.keys(key_use, now)
             .map(|record| record.jwk.clone())
             .collect()

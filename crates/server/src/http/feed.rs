@@ -106,6 +106,7 @@ pub(crate) async fn stream(call: Call) -> Response {
     responses(
         (status = 200, description = "The key set", content_type = "application/json"),
         (status = 304, description = "Unchanged"),
+        (status = 503, description = "The ledger was not read yet", body = ProblemBody),
     ),
 )]
 pub(crate) async fn trust(call: Call) -> Response {

@@ -206,7 +206,7 @@ async fn ended(
     call.app
         .write_control(&caller.by, &reason, bodies, &call.request_id)
         .await?;
-    // What has ended stays as it ended, whatever a second call says.
+    // The stricter end stands: a revoked task is not completed by a second call.
     let state = call
         .app
         .view()

@@ -118,7 +118,7 @@ async fn a_task_ends_with_everything_of_it() {
     let again = world
         .admin("/v1/tasks/payments/deploy-1/revoke", Some(&json!({})))
         .await;
-    assert_ne!(again.json()["state"], "open", "what has ended stays ended");
+    assert_eq!(again.json()["state"], "revoked", "the stricter end stands");
     let again = world
         .admin("/v1/tasks/payments/deploy-1/complete", None)
         .await;
@@ -126,7 +126,7 @@ async fn a_task_ends_with_everything_of_it() {
     let again = world
         .admin("/v1/tasks/payments/deploy-1/complete", Some(&json!({})))
         .await;
-    assert_ne!(again.json()["state"], "open");
+    assert_eq!(again.json()["state"], "revoked");
     let reopened = world
         .admin("/v1/tasks", Some(&json!({ "task": "payments/deploy-1" })))
         .await;
