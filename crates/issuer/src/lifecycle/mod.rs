@@ -4,7 +4,7 @@
 //! store, and every verifier had the time to fetch it, the write that says `signed` goes out, and
 //! when that has come back too, the key signs. So no verifier meets an unknown `kid`, and a replica
 //! that dies before its first signature leaves nothing behind. The token key and the feed key live
-//! the same life, each in a [`lane`] of its own.
+//! the same life, each in a lane of its own.
 //!
 //! The machine does no I/O. Its owner calls [`KeyLifecycle::tick`] every half second and whenever
 //! control changed, does the [`Action`]s, and hands [`KeyLifecycle::signer`] to whoever signs.

@@ -2,7 +2,7 @@
 
 use dayfly_keys::csr::CertificateRequest;
 
-use super::{Credential, IssuedCertificate, MintError, Sealed};
+use super::{IssuedCertificate, MintError, Minted, Sealed};
 use crate::issuance::Issuance;
 use crate::x509::{IssuingCa, Leaf};
 
@@ -20,7 +20,7 @@ pub(crate) fn mint_certificate(
     let not_before = leaf.not_before();
     let der = authority.issue(&leaf, request)?;
     let life = issuance.expires_at.seconds_since(issuance.issued_at);
-    let credential = Credential::Certificate(IssuedCertificate {
+    let minted = Minted::Certificate(IssuedCertificate {
         chain: vec![der, authority.certificate().to_vec()],
         spiffe_id: issuance.workload.spiffe_id(authority.trust_domain()),
         serial_hex: issuance.id.to_hex(),
@@ -28,5 +28,5 @@ pub(crate) fn mint_certificate(
         not_after: issuance.expires_at,
         renew_after: issuance.issued_at.saturating_add(life / 3 * 2),
     });
-    Ok(Sealed::new(credential, issuance))
+    Ok(Sealed::new(minted, issuance))
 }

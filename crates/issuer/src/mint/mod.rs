@@ -11,12 +11,13 @@ use dayfly_token::{Confirmation, ScopeSet, SpiffeId, TrustDomain, UnixTime};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
+use crate::issuance::Issuance;
 use crate::signer::SignerError;
 use crate::x509::CaError;
 
 pub(crate) use certificate::mint_certificate;
 pub(crate) use sealed::{Commitment, Sealed};
-pub(crate) use token::mint_token;
+pub(crate) use token::{build_token, mint_token};
 
 /// A credential that may be handed to the caller: it is on record.
 #[derive(Debug)]
@@ -62,6 +63,37 @@ pub struct IssuedCertificate {
     pub not_after: UnixTime,
     /// When a client should fetch the next one: after two thirds of its life.
     pub renew_after: UnixTime,
+}
+
+/// What was minted, before the ledger knows it.
+enum Minted {
+    Certificate(IssuedCertificate),
+    Token {
+        access_token: AccessToken,
+        authorization_details: Vec<Map<String, Value>>,
+        binding: Option<Confirmation>,
+    },
+}
+
+impl Minted {
+    /// The credential of an issuance that is on record.
+    fn release(self, issuance: Issuance) -> Credential {
+        match self {
+            Self::Certificate(certificate) => Credential::Certificate(certificate),
+            Self::Token {
+                access_token,
+                authorization_details,
+                binding,
+            } => Credential::Token(IssuedToken {
+                access_token,
+                expires_in: issuance.expires_at.seconds_since(issuance.issued_at),
+                expires_at: issuance.expires_at,
+                scopes: issuance.scopes,
+                authorization_details,
+                binding,
+            }),
+        }
+    }
 }
 
 /// A credential was not minted, or what was minted is not what was meant.

@@ -1,12 +1,12 @@
 //! Invariant 1: recorded before released.
 
-use super::Credential;
+use super::{Credential, Minted};
 use crate::issuance::Issuance;
 use crate::port::{Commit, Ledger, LedgerError, RateLimit, ReplayMark};
 
 /// A credential that nobody may have yet. It has no accessor: only [`Sealed::record`] opens it.
 pub(crate) struct Sealed {
-    credential: Credential,
+    minted: Minted,
     issuance: Issuance,
 }
 
@@ -21,11 +21,8 @@ pub(crate) struct Commitment<'a> {
 }
 
 impl Sealed {
-    pub(super) const fn new(credential: Credential, issuance: Issuance) -> Self {
-        Self {
-            credential,
-            issuance,
-        }
+    pub(super) const fn new(minted: Minted, issuance: Issuance) -> Self {
+        Self { minted, issuance }
     }
 
     pub(crate) const fn issuance(&self) -> &Issuance {
@@ -50,6 +47,6 @@ impl Sealed {
             audit: commitment.audit,
         };
         ledger.record(commit).await?;
-        Ok(self.credential)
+        Ok(self.minted.release(self.issuance))
     }
 }

@@ -5,7 +5,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{AccessToken, Credential, IssuedToken, MintError, Sealed, TokenContent};
+use super::{AccessToken, MintError, Minted, Sealed, TokenContent};
 use crate::issuance::Issuance;
 use crate::port::Now;
 use crate::signer::{Signed, Signer};
@@ -63,27 +63,36 @@ struct Meant<'a> {
     jti: String,
     scope: Option<String>,
     txn: Option<String>,
+    /// The value of the one confirmation member.
+    cnf: Option<String>,
 }
 
-/// Builds, signs and checks the token of an issuance.
+/// Builds, signs, checks and seals the token of an issuance.
 pub(crate) fn mint_token(
     content: TokenContent<'_>,
     issuance: Issuance,
     signer: &Signer,
     now: Now,
 ) -> Result<Sealed, MintError> {
-    let meant = Meant::of(content, &issuance);
-    let signed = signer.sign(&encode(&meant)?, now)?;
-    check(&signed, signer, &meant)?;
-    let credential = Credential::Token(IssuedToken {
-        access_token: AccessToken::new(signed.text),
-        expires_in: issuance.expires_at.seconds_since(issuance.issued_at),
-        expires_at: issuance.expires_at,
-        scopes: issuance.scopes.clone(),
+    let minted = Minted::Token {
+        access_token: build_token(content, &issuance, signer, now)?,
         authorization_details: content.authorization_details.to_vec(),
         binding: content.binding.cloned(),
-    });
-    Ok(Sealed::new(credential, issuance))
+    };
+    Ok(Sealed::new(minted, issuance))
+}
+
+/// Builds, signs and checks the token of an issuance. Whoever calls it seals it.
+pub(crate) fn build_token(
+    content: TokenContent<'_>,
+    issuance: &Issuance,
+    signer: &Signer,
+    now: Now,
+) -> Result<AccessToken, MintError> {
+    let meant = Meant::of(content, issuance);
+    let signed = signer.sign(&encode(&meant)?, now)?;
+    check(&signed, signer, &meant)?;
+    Ok(AccessToken::new(signed.text))
 }
 
 impl<'a> Meant<'a> {
@@ -95,7 +104,24 @@ impl<'a> Meant<'a> {
             jti: issuance.id.to_string(),
             scope: (!issuance.scopes.is_empty()).then(|| issuance.scopes.to_string()),
             txn: issuance.task.as_ref().map(ToString::to_string),
+            cnf: content.binding.map(|binding| match binding {
+                Confirmation::CertificateThumbprint(digest)
+                | Confirmation::KeyThumbprint(digest) => base64url::encode(digest),
+                Confirmation::SpiffeId(id) => id.as_str().to_owned(),
+            }),
         }
+    }
+
+    /// The confirmation as it is to be read back.
+    fn confirmation(&self) -> Option<ReadBackCnf<'_>> {
+        let text = self.cnf.as_deref();
+        let mut confirmation = ReadBackCnf::default();
+        match self.content.binding? {
+            Confirmation::CertificateThumbprint(_) => confirmation.certificate = text,
+            Confirmation::KeyThumbprint(_) => confirmation.jkt = text,
+            Confirmation::SpiffeId(_) => confirmation.spiffe_id = text,
+        }
+        Some(confirmation)
     }
 
     fn not_before(&self) -> UnixTime {
@@ -172,12 +198,21 @@ struct ReadBack<'a> {
     scope: Option<&'a str>,
     #[serde(default)]
     txn: Option<&'a str>,
-    #[serde(default)]
-    cnf: Option<Confirmation>,
+    #[serde(default, borrow)]
+    cnf: Option<ReadBackCnf<'a>>,
     #[serde(default)]
     authorization_details: Vec<Map<String, Value>>,
     #[serde(borrow)]
     dfy: ReadBackDfy<'a>,
+}
+
+#[derive(Deserialize, Default, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+struct ReadBackCnf<'a> {
+    #[serde(rename = "x5t#S256")]
+    certificate: Option<&'a str>,
+    jkt: Option<&'a str>,
+    spiffe_id: Option<&'a str>,
 }
 
 #[derive(Deserialize)]
@@ -208,7 +243,9 @@ fn check(signed: &Signed, signer: &Signer, meant: &Meant<'_>) -> Result<(), Mint
             .map_err(|_| MintError::Differs { member: "payload" })
     };
     let payload = decode(payload)?;
-    let read: ReadBack<'_> = serde_json::from_slice(&payload).map_err(MintError::Decode)?;
+    let text =
+        std::str::from_utf8(&payload).map_err(|_| MintError::Differs { member: "payload" })?;
+    let read: ReadBack<'_> = serde_json::from_str(text).map_err(MintError::Decode)?;
     if let Some(member) = difference(&read, meant) {
         return differs(member);
     }
@@ -250,7 +287,7 @@ fn difference(read: &ReadBack<'_>, meant: &Meant<'_>) -> Option<&'static str> {
         ("jti", read.jti == meant.jti),
         ("scope", read.scope == meant.scope.as_deref()),
         ("txn", read.txn == meant.txn.as_deref()),
-        ("cnf", read.cnf.as_ref() == content.binding),
+        ("cnf", read.cnf == meant.confirmation()),
         (
             "authorization_details",
             read.authorization_details == content.authorization_details
@@ -277,8 +314,8 @@ mod tests {
     /// Signs what `change` makes of the meant claims, and checks it.
     fn checked(change: impl FnOnce(&mut serde_json::Map<String, Value>)) -> Option<&'static str> {
         let bench = MintBench::new(Algorithm::EdDsa, at(T));
-        let (content, issuance, signer) = bench.parts();
-        let meant = Meant::of(content, issuance);
+        let ((content, signer), issuance) = (bench.parts(), bench.issuance());
+        let meant = Meant::of(content, &issuance);
         let mut claims = serde_json::from_slice(&encode(&meant).unwrap()).unwrap();
         change(&mut claims);
         let payload = serde_json::to_vec(&claims).unwrap();
@@ -355,8 +392,8 @@ mod tests {
     #[test]
     fn another_header_or_key_is_found() {
         let bench = MintBench::new(Algorithm::EdDsa, at(T));
-        let (content, issuance, signer) = bench.parts();
-        let meant = Meant::of(content, issuance);
+        let ((content, signer), issuance) = (bench.parts(), bench.issuance());
+        let meant = Meant::of(content, &issuance);
         let text = signer.sign(&encode(&meant).unwrap(), at(T)).unwrap().text;
         let failed = |text: String| {
             let signed = Signed {
