@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dayfly_token::{AudienceId, Scope, ScopeSet, Slug, WorkloadId};
 
 use crate::config::{AudienceConfig, RegistryFile, WorkloadConfig};
-use crate::finding::{Findings, Place, Text};
+use crate::finding::{Findings, Place, SourceFile};
 use crate::gate::{self, Engine};
 use crate::lifetime::DEFAULT_TOKEN_SECS;
 use crate::registry::{ADMIN_PREFIX, ADMIN_SCOPES, Audience, Owner, Registry, Rule, Workload};
@@ -20,13 +20,13 @@ const MAX_LINE_CHARS: usize = 256;
 /// A file of `registry/<owner>/`.
 pub(crate) struct OwnedFile<'a> {
     pub(crate) owner: Slug,
-    pub(crate) text: Text<'a>,
+    pub(crate) file: &'a SourceFile,
     pub(crate) config: RegistryFile,
 }
 
 impl<'a> OwnedFile<'a> {
     fn place(&self, offset: usize) -> Place<'a> {
-        Place::new(self.text, offset)
+        Place::new(self.file, offset)
     }
 }
 
@@ -60,7 +60,7 @@ impl<'a> Compiler<'a> {
     pub(crate) fn compile(
         mut self,
         files: &[OwnedFile<'a>],
-        policies: &[Text<'_>],
+        policies: &[SourceFile],
         version: String,
     ) -> Result<(Registry, Vec<Lint>), LoadErrors> {
         self.options_are_sane();
@@ -225,7 +225,7 @@ impl<'a> Compiler<'a> {
         self.workloads.insert(id, (workload, place));
     }
 
-    fn engine(&mut self, policies: &[Text<'_>]) -> Option<Engine> {
+    fn engine(&mut self, policies: &[SourceFile]) -> Option<Engine> {
         let exists = |kind: &str, id: &str| match kind {
             "Owner" => id
                 .parse()

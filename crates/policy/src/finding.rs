@@ -46,40 +46,46 @@ impl fmt::Display for LoadErrors {
 
 impl std::error::Error for LoadErrors {}
 
-/// A source with its text, so that an offset becomes a line.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Text<'a> {
-    pub(crate) path: &'a Path,
-    pub(crate) text: &'a str,
+/// A file with its text, so that an offset becomes a line.
+#[derive(Debug)]
+pub(crate) struct SourceFile {
+    pub(crate) path: PathBuf,
+    pub(crate) text: String,
+    /// Where its lines end: a broken file may have a remark on each of them.
+    ends: Vec<usize>,
 }
 
-impl Text<'_> {
-    fn line(self, offset: usize) -> usize {
-        let before = self.text.as_bytes().iter().take(offset);
-        1 + before.filter(|byte| **byte == b'\n').count()
+impl SourceFile {
+    pub(crate) fn new(path: PathBuf, text: String) -> Self {
+        let ends = text.match_indices('\n').map(|(end, _)| end).collect();
+        Self { path, text, ends }
+    }
+
+    fn line(&self, offset: usize) -> usize {
+        1 + self.ends.partition_point(|end| *end < offset)
     }
 }
 
 /// A place in a source.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place<'a> {
-    source: Option<(Text<'a>, usize)>,
+    source: Option<(&'a SourceFile, usize)>,
 }
 
 impl<'a> Place<'a> {
     /// Somewhere in the main file, which somebody else reads.
     pub(crate) const MAIN_FILE: Self = Self { source: None };
 
-    pub(crate) const fn new(text: Text<'a>, offset: usize) -> Self {
+    pub(crate) const fn new(file: &'a SourceFile, offset: usize) -> Self {
         Self {
-            source: Some((text, offset)),
+            source: Some((file, offset)),
         }
     }
 
     /// Another place in the same file.
     pub(crate) fn at(self, offset: usize) -> Self {
         Self {
-            source: self.source.map(|(text, _)| (text, offset)),
+            source: self.source.map(|(file, _)| (file, offset)),
         }
     }
 
@@ -87,8 +93,8 @@ impl<'a> Place<'a> {
         Lint {
             file: self
                 .source
-                .map_or_else(PathBuf::new, |(text, _)| text.path.to_owned()),
-            line: self.source.map(|(text, offset)| text.line(offset)),
+                .map_or_else(PathBuf::new, |(file, _)| file.path.clone()),
+            line: self.source.map(|(file, offset)| file.line(offset)),
             message,
         }
     }
@@ -97,7 +103,7 @@ impl<'a> Place<'a> {
 impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.source {
-            Some((text, offset)) => write!(f, "{}:{}", text.path.display(), text.line(offset)),
+            Some((file, offset)) => write!(f, "{}:{}", file.path.display(), file.line(offset)),
             None => f.write_str("the main file"),
         }
     }

@@ -15,7 +15,7 @@ use cedar_policy::{
 
 use crate::DenialReason;
 use crate::case::Refusal;
-use crate::finding::{Findings, Place, Text};
+use crate::finding::{Findings, Place, SourceFile};
 use crate::guardrail::{self, GUARDRAIL};
 use crate::registry::Workload;
 
@@ -65,7 +65,7 @@ impl Engine {
     /// Compiles the guardrails; whatever is wrong with them goes to `findings`. `None` only if the schema itself is
     /// broken, which is a finding too.
     pub(crate) fn compile(
-        files: &[Text<'_>],
+        files: &[SourceFile],
         exists: &dyn Fn(&str, &str) -> bool,
         findings: &mut Findings,
     ) -> Option<Self> {

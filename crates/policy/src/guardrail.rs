@@ -7,21 +7,21 @@ use std::str::FromStr;
 use cedar_policy::{Effect, Policy, PolicyId, PolicySet, ValidationMode, Validator};
 use dayfly_token::Slug;
 
-use crate::finding::{Findings, Place, Text};
+use crate::finding::{Findings, Place, SourceFile};
 
 /// What the ids of guardrails begin with.
 pub(crate) const GUARDRAIL: &str = "guardrail:";
 
 /// The guardrails of all files, named and checked.
 pub(crate) fn compile(
-    files: &[Text<'_>],
+    files: &[SourceFile],
     validator: &Validator,
     exists: &dyn Fn(&str, &str) -> bool,
     findings: &mut Findings,
 ) -> Vec<Policy> {
     let mut policies: BTreeMap<String, (Policy, Place<'_>)> = BTreeMap::new();
     for file in files {
-        for (name, policy, place) in read_guardrails(*file, findings) {
+        for (name, policy, place) in read_guardrails(file, findings) {
             let policy = policy.new_id(PolicyId::new(&name));
             if let Some((_, other)) = policies.get(&name) {
                 findings.error(
@@ -83,11 +83,11 @@ fn offset_of(error: &dyn miette::Diagnostic) -> Option<usize> {
 
 /// The guardrails of one file, each with its id and place.
 fn read_guardrails<'a>(
-    file: Text<'a>,
+    file: &'a SourceFile,
     findings: &mut Findings,
 ) -> Vec<(String, Policy, Place<'a>)> {
     let top = Place::new(file, 0);
-    let set = match PolicySet::from_str(file.text) {
+    let set = match PolicySet::from_str(&file.text) {
         Ok(set) => set,
         Err(errors) => {
             for error in errors.iter() {
@@ -103,7 +103,7 @@ fn read_guardrails<'a>(
             "a guardrail has no slots: write the entity in place of `?principal` or `?resource`",
         );
     }
-    let policies = in_order(file.text, &set);
+    let policies = in_order(&file.text, &set);
     if policies.is_empty() {
         findings.error(
             top,

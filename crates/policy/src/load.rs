@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::compile::{Compiler, OwnedFile};
 use crate::config::RegistryFile;
-use crate::finding::{Findings, Place, Text};
+use crate::finding::{Findings, Place, SourceFile};
 use crate::{Lint, LoadErrors, LoadOptions, Registry};
 
 /// Largest source file in bytes: thousands of rules, and nothing that somebody wrote by hand.
@@ -69,20 +69,21 @@ fn compile(
     files.sort();
     policies.sort();
     let version = version(&files, &policies, options);
-    let mut parsed = Vec::new();
-    for (path, text) in &files {
-        parsed.extend(parse(Text { path, text }, &mut findings));
-    }
-    let policies: Vec<Text<'_>> = policies
-        .iter()
-        .map(|(path, text)| Text { path, text })
-        .collect();
+    let sources = |files: Vec<(PathBuf, String)>| -> Vec<SourceFile> {
+        let files = files.into_iter();
+        files
+            .map(|(path, text)| SourceFile::new(path, text))
+            .collect()
+    };
+    let (files, policies) = (sources(files), sources(policies));
+    let parse = |file| parse(file, &mut findings);
+    let parsed: Vec<OwnedFile<'_>> = files.iter().filter_map(parse).collect();
     Compiler::new(options, findings).compile(&parsed, &policies, version)
 }
 
-fn parse<'a>(text: Text<'a>, findings: &mut Findings) -> Option<OwnedFile<'a>> {
-    let top = Place::new(text, 0);
-    let folder = text.path.parent().and_then(Path::file_name);
+fn parse<'a>(file: &'a SourceFile, findings: &mut Findings) -> Option<OwnedFile<'a>> {
+    let top = Place::new(file, 0);
+    let folder = file.path.parent().and_then(Path::file_name);
     let folder = folder.unwrap_or_default().to_string_lossy();
     let owner: Slug = match folder.parse() {
         Ok(owner) => owner,
@@ -91,14 +92,14 @@ fn parse<'a>(text: Text<'a>, findings: &mut Findings) -> Option<OwnedFile<'a>> {
             return None;
         }
     };
-    if text.text.trim().is_empty() {
+    if file.text.trim().is_empty() {
         findings.error(top, "the file is empty: delete it if that is meant");
         return None;
     }
-    match toml::from_str::<RegistryFile>(text.text) {
+    match toml::from_str::<RegistryFile>(&file.text) {
         Ok(config) => Some(OwnedFile {
             owner,
-            text,
+            file,
             config,
         }),
         Err(error) => {

@@ -65,16 +65,11 @@ fn engine(chosen: &[bool]) -> Engine {
         .zip(chosen)
         .filter_map(|(text, chosen)| chosen.then_some(*text))
         .collect();
-    let text = texts.join("\n");
-    let path = PathBuf::from("policies/all.cedar");
-    let files = [Text {
-        path: &path,
-        text: &text,
-    }];
+    let file = SourceFile::new(PathBuf::from("policies/all.cedar"), texts.join("\n"));
     let files = if texts.is_empty() {
         &[][..]
     } else {
-        &files[..]
+        std::slice::from_ref(&file)
     };
     let mut findings = Findings::default();
     let engine = Engine::compile(files, &|_, _| true, &mut findings).unwrap();
@@ -192,8 +187,8 @@ proptest! {
             task: task.as_ref(), purpose: None, now: UnixTime::from_secs(1000),
         };
         for (workload, audience, condition) in grants {
-            let path = PathBuf::from("x");
-            let place = Place::new(Text { path: &path, text: "" }, 0);
+            let file = SourceFile::new(PathBuf::from("x"), String::new());
+            let place = Place::new(&file, 0);
             let target = Target::Token(audience);
             let gate = engine.gate(workload, &target, condition.map(|c| (c, place)), &mut findings);
             let sliced = engine.check(&gate, &facts);

@@ -378,6 +378,22 @@ fn everything_wrong_is_said_at_once() {
     );
 }
 
+/// With a count of lines for each remark, this took half a minute.
+#[test]
+fn a_file_full_of_errors_is_no_work() {
+    let one = WORKLOAD.replace("\"p\"", "\"\"");
+    let workloads: String = (0..4000)
+        .map(|n| one.replace("\"w\"", &format!("\"w{n}\"")) + GRANT)
+        .collect();
+    let errors = load(
+        &[("registry/a/x.toml", &format!("{OWNER}{workloads}"))],
+        &[],
+    )
+    .unwrap_err();
+    assert_eq!(errors.0.len(), 8000);
+    assert_eq!(errors.0[7999].line, Some(2 + 7 * 3999 + 5));
+}
+
 #[test]
 fn the_main_file_is_checked_too() {
     let grant = |workload: &str, scope: &str, owner: Option<&str>| AdminGrantConfig {
