@@ -119,18 +119,7 @@ fn test() -> anyhow::Result<()> {
 }
 
 fn generate() -> anyhow::Result<()> {
-    cargo(
-        &[
-            "test",
-            "--package",
-            "dayfly-tests",
-            "--test",
-            "e2e",
-            "contract::",
-            "--locked",
-        ],
-        &[("DAYFLY_BLESS", "1")],
-    )
+    generated(&[("DAYFLY_BLESS", "1")])
 }
 
 fn step(name: &str, run: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
