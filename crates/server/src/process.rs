@@ -51,6 +51,7 @@ pub fn harden() -> Hardening {
         )
         .is_ok(),
     };
+    raise_file_limit();
     if !hardening.locked {
         tracing::warn!(
             "memory is not locked, so keys may be swapped out: allow it with LimitMEMLOCK=infinity \
@@ -70,6 +71,19 @@ fn may_lock() -> bool {
         .current
         .is_none()
         || rustix::process::geteuid().is_root()
+}
+
+/// Each connection takes a file descriptor, and the usual soft limit of 1024 is fewer than the
+/// subscribers of a feed.
+fn raise_file_limit() {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if rustix::process::setrlimit(Resource::Nofile, raised).is_err() {
+        tracing::warn!("the limit of open files could not be raised");
+    }
 }
 
 /// Installs the one cryptographic provider of TLS for the process. Calling it again is harmless.

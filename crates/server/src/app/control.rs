@@ -8,6 +8,8 @@ use dayfly_issuer::control::{Body, ControlError, ControlView};
 use dayfly_issuer::lifecycle::Action;
 use dayfly_issuer::{Clock, LedgerError, Now};
 use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::state::App;
 use crate::http::{Problem, RequestId};
@@ -183,6 +185,7 @@ impl Write {
     /// One line, like a decision's: who changed what, and whether it was recorded.
     fn line(&self, now: Now, recorded: bool) -> String {
         json!({
+            "time": rfc3339(now),
             "unix_ms": now.unix_ms,
             "request_id": self.request_id,
             "kind": "control",
@@ -193,6 +196,13 @@ impl Write {
         })
         .to_string()
     }
+}
+
+fn rfc3339(now: Now) -> String {
+    let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(now.unix_ms) * 1_000_000);
+    at.ok()
+        .and_then(|at| at.format(&Rfc3339).ok())
+        .unwrap_or_default()
 }
 
 /// Whether a view knows a fact, or something stricter.

@@ -1,22 +1,22 @@
 //! What happens around every request: its id, its time limit, its metrics, and what is refused
 //! before any handler sees it.
 
-use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use dayfly_issuer::Clock;
+use futures_util::FutureExt;
 use http::{HeaderMap, StatusCode, header};
 
-use super::oauth_error::OauthError;
+use super::oauth_error::{OauthCode, OauthError};
 use super::problem::{Problem, ProblemCode};
 use super::request_id::{HEADER, RequestId};
 use crate::app::App;
 use crate::authz::Operation;
-use crate::metrics::{Metrics, operation_name};
+use crate::metrics::operation_name;
 
 /// Headers by which proxies tell who the client is. Nobody may speak for the TLS layer here:
 /// such a header is a proxy that we do not know, or somebody who pretends to be one.
@@ -54,13 +54,28 @@ pub(crate) async fn track(
     let id = RequestId::draw();
     request.extensions_mut().insert(id.clone());
     let method = request.method().clone();
+    let speaks_oauth = speaks_oauth(request.uri().path());
     let limit = app.config().limits.request_timeout.get();
-    let answered = tokio::time::timeout(limit, next.run(request)).await;
-    let mut response = answered.unwrap_or_else(|_| {
-        Problem::new(ProblemCode::TimedOut)
-            .of_request(&id)
-            .into_response()
-    });
+    let work = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let mut response = match tokio::time::timeout(limit, work).await {
+        Ok(Ok(response)) => response,
+        // Nothing of what was being handled gets into the answer.
+        Ok(Err(_)) => {
+            app.metrics.panics.inc();
+            broken(
+                speaks_oauth,
+                OauthCode::ServerError,
+                ProblemCode::Internal,
+                &id,
+            )
+        }
+        Err(_) => broken(
+            speaks_oauth,
+            OauthCode::TemporarilyUnavailable,
+            ProblemCode::TimedOut,
+            &id,
+        ),
+    };
     if let Some(value) = id.header() {
         response.headers_mut().insert(HEADER, value);
     }
@@ -93,7 +108,7 @@ pub(crate) async fn refuse(request: Request, next: Next) -> Response {
     let id = request.extensions().get::<RequestId>().cloned();
     let id = id.unwrap_or_else(RequestId::draw);
     tracing::warn!(request_id = %id, reason, "refused a request before its handler");
-    if request.uri().path().contains("/oauth2/") {
+    if speaks_oauth(request.uri().path()) {
         OauthError::request(reason).of_request(&id).into_response()
     } else {
         Problem::bad(reason).of_request(&id).into_response()
@@ -124,14 +139,18 @@ fn refused(headers: &HeaderMap, query: Option<&str>) -> Option<&'static str> {
     in_url.then_some("tokens in the URL are not accepted")
 }
 
-/// The answer to a panic: nothing of what was being handled.
-pub(crate) fn on_panic(
-    metrics: Arc<Metrics>,
-) -> impl FnMut(Box<dyn Any + Send + 'static>) -> Response<Body> + Clone + Send + 'static {
-    move |_| {
-        metrics.panics.inc();
-        Problem::new(ProblemCode::Internal).into_response()
+/// The answer of a request that did not come to its end.
+fn broken(oauth: bool, code: OauthCode, problem: ProblemCode, id: &RequestId) -> Response {
+    if oauth {
+        OauthError::new(code).of_request(id).into_response()
+    } else {
+        Problem::new(problem).of_request(id).into_response()
     }
+}
+
+/// Whether clients of a path read errors of RFC 6749, and no others.
+fn speaks_oauth(path: &str) -> bool {
+    path.contains("/oauth2/") || path.ends_with("/v1/x509")
 }
 
 /// The answer to a path that is not served.

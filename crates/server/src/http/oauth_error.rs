@@ -72,6 +72,9 @@ impl OauthCode {
     }
 }
 
+/// When to come back if nothing better is known, in seconds.
+const RETRY_AFTER_SECS: u64 = 1;
+
 /// An error answer.
 #[derive(Debug, Clone)]
 pub(crate) struct OauthError {
@@ -168,7 +171,11 @@ impl IntoResponse for OauthError {
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
-        if let Some(secs) = self.retry_after_secs {
+        let later = matches!(
+            self.status,
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+        );
+        if let Some(secs) = self.retry_after_secs.or(later.then_some(RETRY_AFTER_SECS)) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(secs.max(1)));
         }
         if let Some(challenge) = self.challenge {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
-use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
@@ -157,11 +156,7 @@ fn guarded(router: Router<Arc<App>>, app: &Arc<App>, strict: bool) -> Router {
     if strict {
         router = router.layer(from_fn(guard::refuse));
     }
-    router
-        .layer(CatchPanicLayer::custom(guard::on_panic(Arc::clone(
-            &app.metrics,
-        ))))
-        .layer(from_fn_with_state(Arc::clone(app), guard::track))
+    router.layer(from_fn_with_state(Arc::clone(app), guard::track))
 }
 
 #[cfg(test)]

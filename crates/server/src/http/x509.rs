@@ -105,6 +105,9 @@ pub(crate) async fn post(mut call: Call) -> Response {
 async fn answer(call: &mut Call) -> Result<CertificateResponse, OauthError> {
     let form = call.form(PARAMETERS).await?;
     evidence::refuse_headers(&call.headers)?;
+    if call.app.authority.is_none() {
+        return Err(OauthError::request("no certificates are issued here"));
+    }
     let presented = evidence::choose(Grant::X509, &form, call.peer.as_ref())?;
     refuse_token_parameters(&form)?;
     let csr = certificate_request(&form)?;

@@ -30,11 +30,11 @@ struct Watched {
 /// Reloads after changes until the task is aborted.
 pub(crate) async fn follow(reloader: Arc<Reloader>) {
     let changed = Arc::new(Notify::new());
-    let mut watched = Watched::of(
-        &reloader.app().config(),
-        reloader.file().map(PathBuf::as_path),
-    );
-    let mut watcher = watch(&watched, &changed);
+    let look = || {
+        let file = reloader.file().map(PathBuf::as_path);
+        watch(Watched::of(&reloader.app().config(), file), &changed)
+    };
+    let mut watcher = look();
     loop {
         changed.notified().await;
         let settle = async {
@@ -45,20 +45,24 @@ pub(crate) async fn follow(reloader: Arc<Reloader>) {
         };
         let _ = tokio::time::timeout(LATEST, settle).await;
         tracing::info!("files have changed, reloading");
+        // A folder may be another folder of the same name by now: look again before reading.
+        watcher = renewed(watcher, look());
         Reloader::reload(&reloader).await;
-        let now = Watched::of(
-            &reloader.app().config(),
-            reloader.file().map(PathBuf::as_path),
-        );
-        if now != watched {
-            drop(watcher);
-            watcher = watch(&now, &changed);
-            watched = now;
-        }
+        // And after it, because the configuration may name other files.
+        watcher = renewed(watcher, look());
     }
 }
 
-fn watch(watched: &Watched, changed: &Arc<Notify>) -> Option<RecommendedWatcher> {
+/// The new one is there before the old one goes, so that nothing is missed between them.
+fn renewed(
+    old: Option<RecommendedWatcher>,
+    new: Option<RecommendedWatcher>,
+) -> Option<RecommendedWatcher> {
+    drop(old);
+    new
+}
+
+fn watch(watched: Watched, changed: &Arc<Notify>) -> Option<RecommendedWatcher> {
     let (what, notify) = (watched.clone(), Arc::clone(changed));
     let made = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         match event {
@@ -75,7 +79,8 @@ fn watch(watched: &Watched, changed: &Arc<Notify>) -> Option<RecommendedWatcher>
             return None;
         }
     };
-    let folders = watched.files.iter().filter_map(|file| file.parent());
+    let files = watched.files.iter().chain(&watched.trees);
+    let folders = files.filter_map(|file| file.parent());
     let folders: BTreeSet<&Path> = folders.collect();
     let flat = folders
         .into_iter()

@@ -460,5 +460,6 @@ async fn what_operators_do_is_in_the_audit_trail() {
         (&json!("socket:0"), &json!("recorded"))
     );
     assert_eq!(line["purpose"], "drill");
+    assert!(line["time"].as_str().unwrap().ends_with('Z'), "{line}");
     assert_eq!(line["facts"][0]["value"], "payments");
 }

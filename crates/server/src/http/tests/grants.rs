@@ -286,7 +286,7 @@ async fn without_a_root_there_are_no_certificates() {
     let csr = base64url::encode(csr.der());
     let fields = [("client_id", &*svid.spiffe_id), ("csr", &csr)];
     let answer = world.form("/v1/x509", Some(&svid), &fields).await;
-    answer.assert_error(503, "temporarily_unavailable");
+    answer.assert_error(400, "invalid_request");
     world
         .get("/spiffe/bundle.json", None)
         .await

@@ -169,3 +169,30 @@ async fn metrics_do_not_grow_with_what_strangers_send() {
     assert!(text.body.len() < 32 * 1024, "{}", text.body.len());
     assert!(!String::from_utf8_lossy(&text.body).contains("a7.example"));
 }
+
+#[tokio::test]
+async fn a_panic_is_answered_without_what_it_held() {
+    let world = World::new().await;
+    let app = std::sync::Arc::clone(&world.running.app);
+    let router = axum::Router::new()
+        .route("/oauth2/broken", axum::routing::get(broken))
+        .route("/v1/broken", axum::routing::get(broken))
+        .layer(axum::middleware::from_fn_with_state(
+            app,
+            crate::http::guard::track,
+        ));
+    for (path, code) in [
+        ("/oauth2/broken", "server_error"),
+        ("/v1/broken", "internal"),
+    ] {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let answer = send(&router, request).await;
+        answer.assert_error(500, code);
+        assert!(!String::from_utf8_lossy(&answer.body).contains("canary"));
+    }
+    assert_eq!(world.running.app.metrics.panics.get(), 2);
+}
+
+async fn broken() {
+    panic!("canary");
+}
