@@ -37,7 +37,7 @@ pub enum RejectionCode {
     MissingClaim,
     /// The token begins, or was issued, in the future.
     NotYetValid,
-    /// The revocation state is older than this API accepts.
+    /// The revocation state is older than this API accepts, or of no age that this clock can tell.
     RevocationStale,
     /// The token, or something that it belongs to, was revoked.
     Revoked,
@@ -157,6 +157,8 @@ pub(crate) enum Reason {
     Audience { found: Excerpt },
     #[error("the claims are refused")]
     Claims { source: ClaimsError },
+    #[error("the clock says {now}, and revocations were heard at {as_of}: it was set back")]
+    ClockSetBack { now: UnixTime, as_of: UnixTime },
     #[error("not a compact JWS of an acceptable form")]
     Compact { source: CompactError },
     #[error("a token bound to a key by `jkt` needs a DPoP proof, which is not supported")]
@@ -226,7 +228,7 @@ impl Reason {
             Self::MissingClaim { .. } => RejectionCode::MissingClaim,
             Self::NotYetValid { .. } => RejectionCode::NotYetValid,
             Self::Revoked { .. } => RejectionCode::Revoked,
-            Self::RevocationStale { .. } | Self::RevocationUnheard => {
+            Self::ClockSetBack { .. } | Self::RevocationStale { .. } | Self::RevocationUnheard => {
                 RejectionCode::RevocationStale
             }
             Self::Signature { .. } => RejectionCode::BadSignature,

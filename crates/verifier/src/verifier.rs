@@ -10,13 +10,13 @@ use dayfly_token::{
     Claims, ClaimsError, Compact, Confirmation, Excerpt, Header, JsonError, UnixTime, json,
 };
 
-use crate::FRESH_SECS;
 use crate::builder::{RevocationSource, VerifierBuilder};
 use crate::peer::Presented;
 use crate::rejection::{Reason, Rejection};
 use crate::revocation::{Facts, Revocations};
 use crate::unverified::UnverifiedToken;
 use crate::verified::{Checked, Freshness, Verified};
+use crate::{FRESH_SECS, MAX_LEEWAY_SECS};
 
 /// Media type of an access token (RFC 9068 section 2.1).
 const ACCESS_TOKEN_TYPE: &str = "at+jwt";
@@ -355,6 +355,11 @@ impl Core {
             return Ok(Freshness::Unknown);
         }
         let as_of = self.revocations.as_of().ok_or(Reason::RevocationUnheard)?;
+        // No statement is believed from so far ahead, so this clock was set back since: the age cannot be told, and
+        // what is revoked now is refused with the rest of the feed.
+        if as_of > now.saturating_add(MAX_LEEWAY_SECS) {
+            return Err(Reason::ClockSetBack { now, as_of });
+        }
         let age_secs = now.seconds_since(as_of);
         let limit_secs = self
             .limits

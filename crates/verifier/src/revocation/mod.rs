@@ -104,6 +104,7 @@ impl Revocations {
 
     /// Unites the state with `entries`; what has expired at `now` is left out.
     pub fn merge(&self, entries: &[Entry], now: UnixTime) {
+        let now = self.forgets_at(now);
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let state = self.state.load_full();
         let new: Vec<Entry> = entries
@@ -195,8 +196,9 @@ impl Revocations {
         all.into_entries()
     }
 
-    /// Forgets what has expired at `now`.
+    /// Forgets what has expired at `now`, and by the issuer's clock as it was last heard.
     pub fn purge(&self, now: UnixTime) {
+        let now = self.forgets_at(now);
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let state = self.state.load_full();
         let mut settled = state.settled.union(&state.recent);
@@ -205,6 +207,12 @@ impl Revocations {
             settled: Arc::new(settled),
             recent: Table::default(),
         }));
+    }
+
+    /// A clock that runs an hour ahead for a minute must not make the state forget what it needs after that: an
+    /// entry goes when both clocks say so.
+    fn forgets_at(&self, now: UnixTime) -> UnixTime {
+        self.as_of().map_or(now, |as_of| now.min(as_of))
     }
 
     /// How many entries there are; one that was raised lately counts twice until it settles.

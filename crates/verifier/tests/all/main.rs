@@ -10,6 +10,7 @@
 )]
 
 mod claims;
+mod clocks;
 mod compile_fail;
 mod confirmations;
 mod feed;
