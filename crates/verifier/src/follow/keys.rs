@@ -69,13 +69,17 @@ impl Document {
             source,
         };
         let fetched = fetched.map_err(failed)?;
-        self.confirmed = self.asked;
         self.due = self.asked + use_for(&fetched, timing);
         if fetched.is_not_modified() {
             return Ok(None);
         }
         self.etag = fetched.etag;
         Ok(Some(fetched.body))
+    }
+
+    /// What came of the last fetch is right.
+    const fn confirm(&mut self) {
+        self.confirmed = self.asked;
     }
 
     /// A body that was refused is asked for again as a whole, soon.
@@ -157,12 +161,12 @@ impl KeyFollower {
     }
 
     async fn refresh_keys(&mut self) -> Result<(), ConnectError> {
-        let Some(body) = self.keys.fetch(&self.fetcher, &self.timing).await? else {
-            return Ok(());
-        };
-        let keys = parse_keys("keys", &body)?;
-        debug!(keys = keys.len(), "took over the issuer's keys");
-        self.core.replace_keys(keys);
+        if let Some(body) = self.keys.fetch(&self.fetcher, &self.timing).await? {
+            let keys = parse_keys("keys", &body)?;
+            debug!(keys = keys.len(), "took over the issuer's keys");
+            self.core.replace_keys(keys);
+        }
+        self.keys.confirm();
         Ok(())
     }
 

@@ -131,6 +131,26 @@ async fn keys_outlive_an_issuer_that_is_away_but_not_for_ever() {
     .await;
 }
 
+/// A cache before the issuer that answers 200 with something else keeps a withdrawn key alive no longer than one that
+/// answers nothing.
+#[tokio::test]
+async fn an_answer_that_is_refused_confirms_no_key() {
+    let sts = Sts::start().await;
+    let age = Timing {
+        default_max_age: Duration::from_millis(100),
+        keys_outlive: Duration::from_millis(500),
+        ..quick()
+    };
+    let verifier = sts.follower().timing(age).build().await.unwrap();
+    assert!(verify(&verifier, &sts.token()).is_ok());
+    sts.publish_answer("/jwks", StatusCode::OK, &[], b"<html>be right back</html>");
+    let token = sts.token();
+    until("the keys are dropped", || {
+        verify(&verifier, &token).is_err_and(|code| code == RejectionCode::UnknownKid)
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_raised_lifetime_is_learnt() {
     let sts = Sts::start().await;
