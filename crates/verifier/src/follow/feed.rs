@@ -18,6 +18,10 @@ use crate::verifier::Core;
 /// Longest time for a snapshot: the largest one over 1 MB/s.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Statements that are not believed, one after another, until a stream is given up: what a feed key that is not
+/// known yet signs in five seconds, at one statement per 20 ms. Each is a line of the log.
+const MOST_UNBELIEVED: usize = 256;
+
 /// Keeps the revocation state up to date: a snapshot, then the stream, resumed where it broke off.
 pub(super) struct FeedFollower {
     core: Arc<Core>,
@@ -40,6 +44,16 @@ enum End {
     Broken,
     /// Something is missing: fetch a snapshot.
     Gap,
+}
+
+/// What came of an event.
+enum Event {
+    /// Its statement is believed.
+    Believed,
+    /// It is believed, and something before it is missing.
+    Gap,
+    /// It is not believed; the next one may be.
+    Unbelieved,
 }
 
 impl FeedFollower {
@@ -117,6 +131,7 @@ impl FeedFollower {
         debug!(url = %self.urls.stream, "following the revocation stream");
         let (mut reader, mut events) = (EventReader::default(), Vec::new());
         let mut deadline = Instant::now() + self.timing.silence;
+        let mut unbelieved = 0;
         loop {
             let Ok(chunk) = timeout_at(deadline, response.chunk()).await else {
                 info!("the revocation stream fell silent");
@@ -134,33 +149,38 @@ impl FeedFollower {
             }
             for text in std::mem::take(&mut events) {
                 let heard = self.state_as_of();
-                if let Some(end) = self.take_event(&text).await {
-                    return Ok(end);
+                match self.take_event(&text).await {
+                    Event::Believed => {}
+                    Event::Gap => return Ok(End::Gap),
+                    Event::Unbelieved => unbelieved += 1,
                 }
                 // Only news from the issuer's control count as a sign of life, not bytes and not repetitions.
                 if self.state_as_of() > heard {
                     deadline = Instant::now() + self.timing.silence;
                     backoff.reset();
+                    unbelieved = 0;
+                } else if unbelieved >= MOST_UNBELIEVED {
+                    info!("the revocation stream brings nothing that is believed");
+                    return Ok(End::Broken);
                 }
             }
         }
     }
 
-    async fn take_event(&mut self, text: &str) -> Option<End> {
+    async fn take_event(&mut self, text: &str) -> Event {
         match self.apply(text).await {
-            Outcome::Applied { .. } | Outcome::KeysChanged { .. } => None,
+            Outcome::Applied { .. } | Outcome::KeysChanged { .. } => Event::Believed,
             Outcome::Gap { .. } => {
                 info!("the revocation stream has a gap");
-                Some(End::Gap)
+                Event::Gap
             }
-            // The next one may be good; silence ends the stream otherwise.
             Outcome::UnknownKey { kid } => {
                 info!(%kid, "a statement is signed by a key that the issuer does not vouch for");
-                None
+                Event::Unbelieved
             }
             Outcome::Refused(error) => {
                 warn!(error = %Chain(&error), "a statement is refused");
-                None
+                Event::Unbelieved
             }
         }
     }

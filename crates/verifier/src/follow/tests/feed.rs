@@ -102,6 +102,26 @@ async fn an_event_that_is_too_long_fetches_a_snapshot() {
 }
 
 #[tokio::test]
+async fn a_stream_of_nonsense_is_given_up() {
+    let sts = Sts::start().await;
+    let verifier = sts.verifier().await;
+    sts.send_raw("data: nonsense\n\n".repeat(10_000));
+    until("the stream was opened again", || {
+        sts.asked("/v1/feed/stream") >= 2
+    })
+    .await;
+    // One of many that is not believed ends nothing.
+    sts.stream_open().await;
+    sts.send_raw("data: nonsense\n\n".repeat(100));
+    sts.send(&sts.statement("1-0", "2-0", &[(Kind::Owner, "tests")]));
+    until("the next statement counts", || {
+        verify(&verifier, &sts.token()).is_err()
+    })
+    .await;
+    assert_eq!(sts.asked("/v1/feed/stream"), 2);
+}
+
+#[tokio::test]
 async fn statements_of_others_change_nothing() {
     let sts = Sts::start().await;
     let verifier = sts.verifier().await;
