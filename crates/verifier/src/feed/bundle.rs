@@ -74,7 +74,8 @@ impl Verifier {
     /// Takes over a bundle: the keys of the issuer, and its revocations if the snapshot is believed.
     ///
     /// # Errors
-    /// If a key or the snapshot is refused. The verifier is unchanged then.
+    /// If a key or the snapshot is refused. The keys are unchanged then; what a truly signed statement revokes counts
+    /// even if it is no snapshot.
     pub fn load_bundle(&self, bundle: &Bundle, now: UnixTime) -> Result<(), BundleError> {
         let keys = |member, set| {
             KeySet::from_jwks(set).map_err(|source| BundleError::Keys { member, source })

@@ -7,9 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_ENCODING, ETAG, HeaderMap, HeaderName, IF_NONE_MATCH,
-};
+use reqwest::header::{ACCEPT, CACHE_CONTROL, CONTENT_ENCODING, ETAG, HeaderMap, IF_NONE_MATCH};
 use reqwest::{Client, Response, StatusCode, redirect};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
@@ -311,20 +309,18 @@ fn without_url(error: reqwest::Error) -> FetchError {
     }
 }
 
-fn text_of(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
-    headers.get(name)?.to_str().ok()
-}
-
 fn etag_of(headers: &HeaderMap) -> Option<String> {
-    text_of(headers, ETAG)
-        .filter(|etag| etag.len() <= MAX_ETAG_BYTES)
-        .map(str::to_owned)
+    let etag = headers.get(ETAG)?.to_str().ok()?;
+    (etag.len() <= MAX_ETAG_BYTES).then(|| etag.to_owned())
 }
 
 /// RFC 9111 section 5.2.2: `no-store` and `no-cache` mean to ask again each time.
 fn max_age_of(headers: &HeaderMap) -> Option<u64> {
     let mut max_age = None;
-    for directive in text_of(headers, CACHE_CONTROL)?.split(',').map(str::trim) {
+    // RFC 9110 section 5.3: several fields are one list.
+    let fields = headers.get_all(CACHE_CONTROL).iter();
+    let directives = fields.filter_map(|field| field.to_str().ok());
+    for directive in directives.flat_map(|field| field.split(',')).map(str::trim) {
         match directive.split_once('=') {
             None if directive.eq_ignore_ascii_case("no-store")
                 || directive.eq_ignore_ascii_case("no-cache") =>
@@ -358,6 +354,10 @@ mod tests {
         assert_eq!(age("private"), None);
         assert_eq!(age("max-age=-1"), None);
         assert_eq!(max_age_of(&HeaderMap::new()), None);
+        let mut several = HeaderMap::new();
+        several.append(CACHE_CONTROL, "max-age=3600".parse().unwrap());
+        several.append(CACHE_CONTROL, "no-store".parse().unwrap());
+        assert_eq!(max_age_of(&several), Some(0));
     }
 
     #[tokio::test]
