@@ -17,6 +17,7 @@ use crate::DenialReason;
 use crate::case::Refusal;
 use crate::finding::{Findings, Place, SourceFile};
 use crate::guardrail::{self, GUARDRAIL};
+use crate::nesting;
 use crate::registry::Workload;
 
 mod question;
@@ -140,6 +141,9 @@ impl Engine {
         target: &Target<'_>,
         condition: &str,
     ) -> Result<Policy, String> {
+        if nesting::too_deep(&format!("when {{ {condition} }}")).is_some() {
+            return Err("`when` nests too deeply: group with lists, such as `[\"a\", \"b\"].contains(…)`, or write several grants".to_owned());
+        }
         // Parsed by itself first, so that it cannot end its braces and go on as something else.
         Expression::from_str(condition)
             .map_err(|error| format!("`when` is no Cedar condition: {error}"))?;

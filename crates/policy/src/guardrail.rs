@@ -8,6 +8,7 @@ use cedar_policy::{Effect, Policy, PolicyId, PolicySet, ValidationMode, Validato
 use dayfly_token::Slug;
 
 use crate::finding::{Findings, Place, SourceFile};
+use crate::nesting;
 
 /// What the ids of guardrails begin with.
 pub(crate) const GUARDRAIL: &str = "guardrail:";
@@ -87,6 +88,13 @@ fn read_guardrails<'a>(
     findings: &mut Findings,
 ) -> Vec<(String, Policy, Place<'a>)> {
     let top = Place::new(file, 0);
+    if let Some(offset) = nesting::too_deep(&file.text) {
+        findings.error(
+            top.at(offset),
+            "nests too deeply: group with lists, such as `[\"a\", \"b\"].contains(…)`, or write several guardrails",
+        );
+        return Vec::new();
+    }
     let set = match PolicySet::from_str(&file.text) {
         Ok(set) => set,
         Err(errors) => {

@@ -18,6 +18,7 @@ mod guardrail;
 mod lifetime;
 mod load;
 mod matching;
+mod nesting;
 mod pattern;
 mod principal;
 mod registry;

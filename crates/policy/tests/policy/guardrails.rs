@@ -283,6 +283,41 @@ fn what_is_no_guardrail_is_refused_with_its_line() {
     refused(&twice, 2, "also defined at policies/p.cedar:1");
 }
 
+/// Cedar's parser calls itself for each level: without a limit of ours this test would end the process.
+#[test]
+fn what_nests_too_deeply_is_refused() {
+    for (step, end) in [
+        ("(", ")"),
+        ("true && ", ""),
+        ("if true then ", " else true"),
+        ("!(", ")"),
+    ] {
+        let nested = |times| format!("{}true{}", step.repeat(times), end.repeat(times));
+        let guardrail = |times| {
+            format!(
+                "forbid(principal, action, resource) when {{ {} }};",
+                nested(times)
+            )
+        };
+        let registry = guarded(&guardrail(16));
+        assert_eq!(
+            reason(&registry, &job(), &token(PAYMENTS)),
+            DenialReason::Guardrail
+        );
+        refused(&guardrail(20_000), 1, "nests too deeply");
+        let texts: Vec<(&str, String)> = BASE
+            .iter()
+            .map(|(path, text)| {
+                let condition = format!("when = '{}'", nested(20_000));
+                (*path, text.replace("require_task = true", &condition))
+            })
+            .collect();
+        let files: Vec<(&str, &str)> = texts.iter().map(|(p, t)| (*p, t.as_str())).collect();
+        let errors = load(&files, &[]).unwrap_err().to_string();
+        assert!(errors.contains("nests too deeply"), "{errors}");
+    }
+}
+
 #[test]
 fn a_guardrail_for_nothing_is_pointed_at() {
     for policy in [
