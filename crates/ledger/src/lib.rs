@@ -7,7 +7,8 @@
 //!
 //! What a store is trusted for: to be there and not to forget. When it may have forgotten (a
 //! restart, a failover, a flush, an older copy put back), [`RedisLedger`] says
-//! [`LedgerError::StoreChanged`] and refuses [`Ledger::record`] until the generation was raised.
+//! [`LedgerError::StoreChanged`] and refuses [`Ledger::record`] until the store was loaded again and
+//! its generation raised.
 //!
 //! [`Ledger`]: dayfly_issuer::Ledger
 //! [`Ledger::record`]: dayfly_issuer::Ledger::record

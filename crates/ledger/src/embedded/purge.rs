@@ -33,9 +33,9 @@ pub(super) fn some(batch: &mut Batch<'_>, now_ms: u64, steps: usize) -> Result<u
     let oldest_ms = now_ms.saturating_sub(AUDIT_KEPT_SECS * 1000);
     let tables = &mut batch.tables;
     let mut gone = Vec::new();
-    for (lines, cap) in [
-        (&mut tables.permits, caps.permits),
-        (&mut tables.denials, caps.denials),
+    for (permit, lines, cap) in [
+        (true, &mut tables.permits, caps.permits),
+        (false, &mut tables.denials, caps.denials),
     ] {
         for _ in 0..budget {
             let over = lines.len()? > cap;
@@ -43,13 +43,17 @@ pub(super) fn some(batch: &mut Batch<'_>, now_ms: u64, steps: usize) -> Result<u
                 Some((_, line)) if over || line.value().1 < oldest_ms => {}
                 _ => break,
             }
-            if let Some((_, line)) = lines.pop_first()? {
-                gone.push(*line.value().0);
+            if let Some((number, line)) = lines.pop_first()? {
+                gone.push((*line.value().0, (permit, number.value())));
             }
         }
     }
-    for decision in &gone {
-        tables.decisions.remove(decision)?;
+    for (decision, place) in &gone {
+        // A later line of the same decision stays.
+        let held = tables.decisions.get(decision)?.map(|held| held.value());
+        if held == Some(*place) {
+            tables.decisions.remove(decision)?;
+        }
     }
     Ok(things + gone.len())
 }

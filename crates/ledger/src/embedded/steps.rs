@@ -181,7 +181,8 @@ fn held(tables: &Tables<'_>, id: CredentialId) -> Result<Option<(u64, Vec<u8>)>,
     Ok(bytes.map(|bytes| (number, bytes.value().to_vec())))
 }
 
-/// Keeps an audit line under its decision, once.
+/// Keeps an audit line under its decision, once. A permit whose credential was not released gets a
+/// denial's line as well, the last word.
 fn note(
     tables: &mut Tables<'_>,
     permit: bool,
@@ -190,7 +191,8 @@ fn note(
     now_ms: u64,
 ) -> Result<(), redb::Error> {
     let decision = decision.as_bytes();
-    if tables.decisions.get(decision)?.is_some() {
+    let noted = tables.decisions.get(decision)?.map(|place| place.value().0);
+    if noted.is_some_and(|noted_permit| permit || !noted_permit) {
         return Ok(());
     }
     let lines = if permit {
@@ -283,6 +285,6 @@ pub(super) fn raise_generation(batch: &mut Batch<'_>, from: u64, now: UnixTime) 
         }));
     }
     batch.head.generation += 1;
-    batch.head.since = now_s;
+    batch.head.since = now.as_secs().max(now_s);
     Ok(Ok(batch.head.generation))
 }

@@ -38,11 +38,17 @@ impl RedisLedger {
             .map_err(|error| LedgerError::Unavailable {
                 reason: error.to_string(),
             })?;
+        let known = self.trust.known();
         let mut command = SCRIPTS.load.on(&control_keys());
         command
             .arg(position::new_epoch()?)
             .arg(LAYOUT)
-            .arg(PARTITIONS);
+            .arg(PARTITIONS)
+            .arg(link.store())
+            .arg(&known.store.server)
+            .arg(&known.store.epoch)
+            .arg(known.generation)
+            .arg(u8::from(known.went_back));
         let answer = self
             .line
             .run(&link, &command, Deadline::after(LOAD_WAIT))
@@ -52,7 +58,16 @@ impl RedisLedger {
             server: link.store().to_owned(),
             epoch: loaded.epoch,
         };
-        self.trust.loaded(&store, loaded.generation);
+        if !self.trust.loaded(&store, loaded.generation, &known) {
+            return Err(changed(link.store()));
+        }
+        if known.store != Store::default() && known.store != store {
+            tracing::warn!(
+                redis = %self.target.place,
+                generation = loaded.generation,
+                "the ledger is another one than before"
+            );
+        }
         self.keep_control_link(link);
         Ok(ControlState {
             generation: loaded.generation,
@@ -72,7 +87,7 @@ impl RedisLedger {
         limits::check_entries(entries)?;
         let wait = self.timeout.saturating_mul(limits::shares(entries.len()));
         let deadline = Deadline::after(wait);
-        let Some(store) = self.trust.to_control() else {
+        let Some(store) = self.trust.store() else {
             return Err(self.no_store(deadline).await);
         };
         let mut command = SCRIPTS.write.on(&control_keys());
@@ -115,7 +130,7 @@ impl RedisLedger {
 
     pub(super) async fn raise(&self, from: u64, now: UnixTime) -> Result<u64, LedgerError> {
         let deadline = self.deadline();
-        let Some(store) = self.trust.to_control() else {
+        let Some(store) = self.trust.store() else {
             return Err(self.no_store(deadline).await);
         };
         let mut command = SCRIPTS.raise.on(&[CONTROL.head()]);
@@ -130,13 +145,13 @@ impl RedisLedger {
         match reply.word() {
             "ok" => {
                 let raised = reply.count(0)?;
-                self.trust.raised(&store, from, raised);
+                self.trust.raised(&store, raised);
                 tracing::info!(generation = raised, "raised the ledger's generation");
                 Ok(raised)
             }
             "generation" => {
                 let found = reply.count(0)?;
-                self.trust.raised(&store, from, found);
+                self.trust.raised(&store, found);
                 Err(LedgerError::Generation {
                     ours: from,
                     store: found,

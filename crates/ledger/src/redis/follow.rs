@@ -26,7 +26,7 @@ impl RedisLedger {
     ) -> Result<ControlBatch, LedgerError> {
         let wait = wait.min(Duration::from_secs(MAX_FOLLOW_WAIT_SECS));
         let deadline = Deadline::after(wait + self.timeout);
-        let Some(store) = self.trust.to_control() else {
+        let Some(store) = self.trust.store() else {
             return Err(self.no_store(deadline).await);
         };
         // A position of another epoch was never in this stream.
@@ -40,9 +40,13 @@ impl RedisLedger {
         }
         // While this waits, the link is in nobody else's hands; dropped half way, it is closed.
         let mut seen = read(&link, seq, wait, deadline).await?;
-        if seen.epoch != store.epoch || seen.seq < seq {
-            // Flushed, or an older copy put back: the connection alone would not tell.
+        // Flushed, or an older copy put back: the connection alone would not tell.
+        if seen.epoch != store.epoch {
             self.trust.lost(&store);
+            return Err(changed(link.store()));
+        }
+        if seen.seq < seq {
+            self.trust.went_back(&store);
             return Err(changed(link.store()));
         }
         if seen.entries.is_empty() && seen.seq > seq {

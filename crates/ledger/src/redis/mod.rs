@@ -40,11 +40,13 @@ use tokio::sync::Semaphore;
 /// for commits gains nothing: Redis runs one script after another.) Nothing is sent twice: a call
 /// whose connection breaks fails, and its caller may send the same [`Commit::attempt`] once more.
 ///
-/// [`Ledger::record`] answers [`LedgerError::StoreChanged`] before the first
+/// [`Ledger::record`], [`Ledger::write_control`], [`Ledger::follow_control`] and
+/// [`Ledger::raise_generation`] answer [`LedgerError::StoreChanged`] before the first
 /// [`Ledger::load_control`], and from the moment at which the server is another one, restarted,
-/// was flushed or went back in time, until [`Ledger::load_control`] and then
-/// [`Ledger::raise_generation`] were called (or another replica won the compare-and-set).
-/// [`Ledger::write_control`] and [`Ledger::follow_control`] do so until [`Ledger::load_control`].
+/// was flushed or went back in time, until the next [`Ledger::load_control`]. That load also sees
+/// to it that the generation was raised since the change, above the last one that was known here:
+/// nothing that was decided before the change is recorded after it. Who loads must write back what
+/// it knows before it issues again.
 ///
 /// The Redis user needs the keys `{df*` and the commands INFO, SCRIPT LOAD, EVALSHA and what the
 /// scripts call, GET, HMGET, TIME, XREAD and ZREVRANGEBYSCORE.
@@ -153,7 +155,7 @@ impl RedisLedger {
     async fn commit(&self, commit: Commit<'_>) -> Result<(), LedgerError> {
         limits::check_commit(&commit)?;
         let deadline = self.deadline();
-        let Some(store) = self.trust.to_record_in() else {
+        let Some(store) = self.trust.store() else {
             return Err(self.no_store(deadline).await);
         };
         let command = self.record_command(&commit, &store)?;
@@ -315,11 +317,12 @@ impl RedisLedger {
 
     async fn line_of(&self, id: DecisionId) -> Result<Option<String>, LedgerError> {
         let home = Partition::of(id.partition());
+        // A permit whose credential was not released has a denial's line as well, the last word.
         let mut command = SCRIPTS.decision.on(&[
-            home.decisions(Outcome::Permit),
-            home.audit(Outcome::Permit),
             home.decisions(Outcome::Denial),
             home.audit(Outcome::Denial),
+            home.decisions(Outcome::Permit),
+            home.audit(Outcome::Permit),
         ]);
         command.arg(id.as_bytes());
         let reply = SCRIPTS.decision.reply(self.ask(&command).await?)?;

@@ -1,15 +1,15 @@
 //! Which store may be written to.
 //!
-//! A store that restarted, failed over or was flushed may lack what this replica knows, so it is
-//! not written to until the replica has loaded it, and no credential is recorded there until the
-//! generation was raised (which the replica does on its way to write back what it knows).
+//! A store that restarted, failed over or was flushed may lack what this replica knows. Nothing is
+//! written to it until the replica has loaded it, which also makes sure that its generation was
+//! raised since: what was decided before the change is not recorded after it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dayfly_issuer::{LedgerError, StoreIdentity};
 
 /// One life of one store's content: which server, and since which start from nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Store {
     /// `run_id.master_replid`
     pub(super) server: String,
@@ -23,80 +23,85 @@ impl Store {
     }
 }
 
-/// What this replica thinks of the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Standing {
-    /// Never loaded.
-    Unknown,
-    /// The store that was known all along.
-    Known(Store),
-    /// Another than the known one, or one that went back in time. What was loaded since, with its
-    /// generation.
-    Changed(Option<(Store, u64)>),
+/// What this replica knows of the store, whether or not it is still so.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Known {
+    /// Empty before the first load.
+    pub(super) store: Store,
+    /// The last generation that was seen there.
+    pub(super) generation: u64,
+    /// The store is not this one any more, and was not loaded since.
+    lost: bool,
+    /// The same server went back in time, which its identity does not show.
+    pub(super) went_back: bool,
+    /// How often it did.
+    times: u64,
 }
 
 #[derive(Debug)]
-pub(super) struct Trust(Mutex<Standing>);
+pub(super) struct Trust(Mutex<Known>);
 
 impl Trust {
-    pub(super) const fn new() -> Self {
-        Self(Mutex::new(Standing::Unknown))
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(Known::default()))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Standing> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The whole state of `store` was read.
-    pub(super) fn loaded(&self, store: &Store, generation: u64) {
-        let mut standing = self.lock();
-        match &*standing {
-            Standing::Unknown => *standing = Standing::Known(store.clone()),
-            Standing::Known(known) if known == store => {}
-            Standing::Known(_) | Standing::Changed(_) => {
-                *standing = Standing::Changed(Some((store.clone(), generation)));
-            }
-        }
+    /// What is known now, for a load to compare with.
+    pub(super) fn known(&self) -> Known {
+        self.lock().clone()
     }
 
-    /// The store that credentials may be recorded in.
-    pub(super) fn to_record_in(&self) -> Option<Store> {
-        match &*self.lock() {
-            Standing::Known(store) => Some(store.clone()),
-            Standing::Unknown | Standing::Changed(_) => None,
-        }
+    /// The store that may be written to and followed.
+    pub(super) fn store(&self) -> Option<Store> {
+        let known = self.lock();
+        let usable = !known.lost && !known.store.server.is_empty();
+        usable.then(|| known.store.clone())
     }
 
-    /// The store that control entries may be written to, and followed from.
-    pub(super) fn to_control(&self) -> Option<Store> {
-        match &*self.lock() {
-            Standing::Known(store) | Standing::Changed(Some((store, _))) => Some(store.clone()),
-            Standing::Unknown | Standing::Changed(None) => None,
+    /// `store` was read with `generation`, by a load that was told what was `known`. It does not
+    /// count if the store went back in time meanwhile: the load may have come before.
+    pub(super) fn loaded(&self, store: &Store, generation: u64, known: &Known) -> bool {
+        let mut held = self.lock();
+        if held.times != known.times {
+            return false;
         }
+        *held = Known {
+            store: store.clone(),
+            generation,
+            lost: false,
+            went_back: false,
+            times: known.times,
+        };
+        true
     }
 
-    /// `store` is not what answers any more, or does not hold any more what it held.
+    /// Something else answers in place of `store`, or its content is gone.
     pub(super) fn lost(&self, store: &Store) {
-        let mut standing = self.lock();
-        match &*standing {
-            Standing::Known(held) | Standing::Changed(Some((held, _))) if held == store => {
-                *standing = Standing::Changed(None);
-            }
-            _ => {}
+        let mut known = self.lock();
+        if known.store == *store {
+            known.lost = true;
         }
     }
 
-    /// The generation of `store` went from `from` to `to`, by this replica or by another that
-    /// was faster.
-    pub(super) fn raised(&self, store: &Store, from: u64, to: u64) {
-        let mut standing = self.lock();
-        match &*standing {
-            Standing::Changed(Some((held, loaded)))
-                if held == store && from >= *loaded && to > from =>
-            {
-                *standing = Standing::Known(store.clone());
-            }
-            _ => {}
+    /// The content of `store` is an older one.
+    pub(super) fn went_back(&self, store: &Store) {
+        let mut known = self.lock();
+        if known.store == *store {
+            known.lost = true;
+            known.went_back = true;
+            known.times += 1;
+        }
+    }
+
+    /// The generation of `store` is `generation`.
+    pub(super) fn raised(&self, store: &Store, generation: u64) {
+        let mut known = self.lock();
+        if known.store == *store {
+            known.generation = known.generation.max(generation);
         }
     }
 }
@@ -119,50 +124,60 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_first_store_is_known_once_loaded() {
+    fn knowing(known: &Store) -> Trust {
         let trust = Trust::new();
-        assert_eq!(trust.to_record_in(), None);
-        assert_eq!(trust.to_control(), None);
-        trust.loaded(&store("a", "1"), 1);
-        assert_eq!(trust.to_record_in(), Some(store("a", "1")));
-        assert_eq!(trust.to_control(), Some(store("a", "1")));
+        assert!(trust.loaded(known, 4, &trust.known()));
+        trust
     }
 
     #[test]
-    fn another_store_is_recorded_in_only_after_its_generation_was_raised() {
-        for other in [store("b", "1"), store("a", "2"), store("a", "1")] {
-            let trust = Trust::new();
-            trust.loaded(&store("a", "1"), 4);
-            trust.lost(&store("a", "1"));
-            assert_eq!(trust.to_control(), None);
-            trust.loaded(&other, 4);
-            assert_eq!(trust.to_record_in(), None);
-            assert_eq!(trust.to_control(), Some(other.clone()));
-            trust.raised(&other, 4, 5);
-            assert_eq!(trust.to_record_in(), Some(other));
+    fn a_store_is_used_once_it_is_loaded_and_until_it_is_lost() {
+        let trust = Trust::new();
+        assert_eq!(trust.store(), None);
+        for loaded in [store("a", "1"), store("b", "1"), store("b", "2")] {
+            assert!(trust.loaded(&loaded, 1, &trust.known()));
+            assert_eq!(trust.store(), Some(loaded.clone()));
+            trust.lost(&loaded);
+            assert_eq!(trust.store(), None);
+            // What it was is still known, to be told from what comes.
+            assert_eq!(trust.known().store, loaded);
         }
     }
 
     #[test]
-    fn only_a_raise_that_came_after_the_load_counts() {
-        let trust = Trust::new();
-        trust.loaded(&store("a", "1"), 1);
-        trust.loaded(&store("b", "1"), 7);
-        trust.raised(&store("b", "1"), 6, 7);
-        trust.raised(&store("a", "1"), 7, 8);
-        trust.raised(&store("b", "1"), 7, 7);
-        assert_eq!(trust.to_record_in(), None);
-        trust.raised(&store("b", "1"), 7, 8);
-        assert_eq!(trust.to_record_in(), Some(store("b", "1")));
+    fn news_about_a_store_that_is_gone_already_change_nothing() {
+        let trust = knowing(&store("a", "1"));
+        trust.loaded(&store("b", "1"), 1, &trust.known());
+        trust.lost(&store("a", "1"));
+        trust.went_back(&store("b", "2"));
+        trust.raised(&store("a", "1"), 9);
+        assert_eq!(trust.store(), Some(store("b", "1")));
+        assert_eq!(trust.known().generation, 1);
     }
 
     #[test]
-    fn news_about_a_store_that_is_gone_already_change_nothing() {
-        let trust = Trust::new();
-        trust.loaded(&store("a", "1"), 1);
-        trust.loaded(&store("b", "1"), 1);
-        trust.lost(&store("a", "1"));
-        assert_eq!(trust.to_control(), Some(store("b", "1")));
+    fn a_load_from_before_a_step_back_does_not_count() {
+        let known = store("a", "1");
+        let trust = knowing(&known);
+        let told = trust.known();
+        trust.went_back(&known);
+        assert!(!trust.loaded(&known, 4, &told));
+        assert_eq!(trust.store(), None);
+        let told = trust.known();
+        assert!(told.went_back);
+        trust.went_back(&known);
+        assert!(!trust.loaded(&known, 4, &told));
+        assert!(trust.loaded(&known, 5, &trust.known()));
+        assert_eq!(trust.store(), Some(known));
+        assert!(!trust.known().went_back);
+    }
+
+    #[test]
+    fn the_highest_generation_is_remembered() {
+        let known = store("a", "1");
+        let trust = knowing(&known);
+        trust.raised(&known, 6);
+        trust.raised(&known, 5);
+        assert_eq!(trust.known().generation, 6);
     }
 }

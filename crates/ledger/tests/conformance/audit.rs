@@ -11,6 +11,7 @@ crate::against_both!(
     a_denial_is_found_by_its_decision,
     lines_beyond_the_cap_go_oldest_first_and_denials_push_out_no_permit,
     a_line_that_is_too_long_is_refused,
+    the_denial_of_a_permit_that_was_not_released_is_the_last_word,
     a_flood_of_denials_leaves_room_for_permits,
 );
 
@@ -95,4 +96,21 @@ async fn a_flood_of_denials_leaves_room_for_permits(store: &Store) {
             Err(other) => panic!("{other}"),
         }
     }
+}
+
+async fn the_denial_of_a_permit_that_was_not_released_is_the_last_word(store: &Store) {
+    let ledger = store.replica().await;
+    let draft = Draft::new();
+    ledger.record(draft.commit()).await.unwrap();
+    let decision = draft.issuance.decision;
+    ledger.note_denial(decision, "not released").await.unwrap();
+    let line = ledger.decision(decision).await.unwrap();
+    assert_eq!(line.as_deref(), Some("not released"));
+    // In whatever order they arrive.
+    let draft = Draft::new();
+    let decision = draft.issuance.decision;
+    ledger.note_denial(decision, "not released").await.unwrap();
+    ledger.record(draft.commit()).await.unwrap();
+    let line = ledger.decision(decision).await.unwrap();
+    assert_eq!(line.as_deref(), Some("not released"));
 }

@@ -299,8 +299,13 @@ async fn the_generation_must_be_the_stores(store: &Store) {
     ledger.record(draft.commit_in(2)).await.unwrap();
     let state = ledger.load_control().await.unwrap();
     assert_eq!(state.generation, 2);
+    // The instant of the raise is the caller's, if it is the later one.
+    let since = in_secs(2);
+    ledger.raise_generation(2, since).await.unwrap();
+    let state = ledger.load_control().await.unwrap();
+    assert_eq!((state.generation, state.generation_since), (3, since));
 
-    let refused = ledger.raise_generation(2, in_secs(3_600)).await;
+    let refused = ledger.raise_generation(3, in_secs(3_600)).await;
     assert!(
         matches!(refused, Err(LedgerError::ClockSkew { .. })),
         "{refused:?}"

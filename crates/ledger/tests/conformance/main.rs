@@ -13,6 +13,7 @@ mod audit;
 mod control;
 mod draft;
 mod embedded;
+mod follower;
 mod issuing;
 mod redis;
 mod redis_life;

@@ -1,5 +1,5 @@
 //! A Redis that forgot, or is another: no credential is recorded there before the replica was
-//! told and has raised the generation.
+//! told, and nothing that was decided before the change.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use dayfly_issuer::{ControlState, Ledger, LedgerError};
 use dayfly_ledger::RedisLedger;
 use dayfly_ledger::testing::{Proxy, RedisServer};
 
-use crate::draft::{Draft, entry, now};
+use crate::draft::{Draft, entry, in_secs, now};
 use crate::store::redis_ledger;
 
 const SHORT: Duration = Duration::from_millis(50);
@@ -56,24 +56,32 @@ async fn says_changed<T: std::fmt::Debug>(outcome: Result<T, LedgerError>) {
     );
 }
 
-/// Load, raise, write back, record: the way back after a change.
+/// Load, write back, record: the way back after a change.
 async fn comes_back(ledger: &RedisLedger, before: &ControlState) {
-    let generation = before.generation;
     let state = once_reachable(|| ledger.load_control()).await.unwrap();
     assert_ne!(state.identity, before.identity);
-    // Loaded is not enough, whatever generation is claimed.
-    refuses_to_record(ledger, generation).await;
-    refuses_to_record(ledger, state.generation).await;
-    let raised = ledger
-        .raise_generation(state.generation, now())
-        .await
-        .unwrap();
-    assert_eq!(raised, state.generation + 1);
+    assert!(state.generation > before.generation);
+    // Evidence of this very second may have been used before the change.
+    assert!(state.generation_since > now() || state.generation_since == in_secs(0));
+    goes_on(ledger, before, &state).await;
+}
+
+async fn goes_on(ledger: &RedisLedger, before: &ControlState, state: &ControlState) {
+    let late = Draft::new();
+    let refused = ledger.record(late.commit_in(before.generation)).await;
+    assert!(
+        matches!(refused, Err(LedgerError::Generation { .. })),
+        "{refused:?}"
+    );
     ledger
-        .write_control(raised, &[entry("cut:task:a/b", "written back")])
+        .write_control(state.generation, &[entry("cut:task:a/b", "written back")])
         .await
         .unwrap();
-    ledger.record(Draft::new().commit_in(raised)).await.unwrap();
+    let draft = Draft::new();
+    ledger
+        .record(draft.commit_in(state.generation))
+        .await
+        .unwrap();
     let batch = ledger.follow_control(&state.position, SHORT).await.unwrap();
     assert!(
         batch
@@ -81,6 +89,10 @@ async fn comes_back(ledger: &RedisLedger, before: &ControlState) {
             .iter()
             .any(|(_, sealed)| sealed == b"written back")
     );
+    // One raise is enough.
+    let again = ledger.load_control().await.unwrap();
+    assert_eq!(again.generation, state.generation);
+    assert_eq!(again.identity, state.identity);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -119,9 +131,6 @@ async fn a_server_that_came_back_with_its_data() {
     // Reading goes on.
     assert!(ledger.issuance(draft.id()).await.unwrap().is_some());
     comes_back(&ledger, &before).await;
-    // A second replica, which slept through it all, is told as well.
-    let state = ledger.load_control().await.unwrap();
-    assert_eq!(state.generation, 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -182,11 +191,10 @@ async fn a_server_that_went_back_in_time() {
     server.command(&["DEBUG", "RELOAD", "NOSAVE"]);
     says_changed(ledger.follow_control(&position, SHORT).await).await;
     says_changed(ledger.record(Draft::new().commit()).await).await;
-    let state = ledger.load_control().await.unwrap();
-    assert_eq!((state.generation, &state.identity), (1, &before.identity));
-    says_changed(ledger.record(Draft::new().commit()).await).await;
-    let raised = ledger.raise_generation(1, now()).await.unwrap();
-    ledger.record(Draft::new().commit_in(raised)).await.unwrap();
+    comes_back(&ledger, &before).await;
+    // The numbers of the stream begin again, but nobody goes on from a lost one.
+    let refused = ledger.follow_control(&position, SHORT).await;
+    assert!(matches!(refused, Err(LedgerError::Gap)), "{refused:?}");
 }
 
 /// Another server behind the same address, while the old one lives on.
@@ -215,37 +223,69 @@ async fn an_old_connection_is_not_written_to_after_a_load_from_another_server() 
     let state = ledger.load_control().await.unwrap();
     assert_ne!(state.identity, before.identity);
     let draft = Draft::new();
-    says_changed(ledger.record(draft.commit()).await).await;
-    let raised = ledger
-        .raise_generation(state.generation, now())
+    let refused = ledger.record(draft.commit()).await;
+    assert!(
+        matches!(refused, Err(LedgerError::Generation { ours: 1, store: 2 })),
+        "{refused:?}"
+    );
+    ledger
+        .record(draft.commit_in(state.generation))
         .await
         .unwrap();
-    ledger.record(draft.commit_in(raised)).await.unwrap();
     let witness = redis_ledger(&new.url()).await;
     assert!(witness.issuance(draft.id()).await.unwrap().is_some());
     let witness = redis_ledger(&old.url()).await;
     assert_eq!(witness.issuance(draft.id()).await.unwrap(), None);
 }
 
-/// Of two replicas that both notice, one raises; the other needs no second raise.
+/// Of several replicas that notice, the first to load raises the generation; no other raises it
+/// again, and nobody goes on with the old one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replicas_that_notice_together_raise_once() {
     let mut server = RedisServer::start();
-    let (first, _) = ready(&server.url()).await;
-    let (second, _) = ready(&server.url()).await;
-    server.restart_with_data();
-    for ledger in [&first, &second] {
-        refuses_to_record(ledger, 1).await;
-        assert_eq!(ledger.load_control().await.unwrap().generation, 1);
+    let mut replicas = Vec::new();
+    for _ in 0..4 {
+        replicas.push(ready(&server.url()).await.0);
     }
-    assert_eq!(first.raise_generation(1, now()).await.unwrap(), 2);
-    refuses_to_record(&second, 2).await;
-    let lost = second.raise_generation(1, now()).await;
+    for round in 1..4 {
+        server.restart_with_data();
+        for ledger in &replicas {
+            refuses_to_record(ledger, round).await;
+        }
+        let loads = replicas.iter().map(|ledger| ledger.load_control());
+        for load in loads {
+            assert_eq!(load.await.unwrap().generation, round + 1);
+        }
+        for ledger in &replicas {
+            let refused = ledger.record(Draft::new().commit_in(round)).await;
+            assert!(
+                matches!(refused, Err(LedgerError::Generation { .. })),
+                "{refused:?}"
+            );
+            ledger
+                .record(Draft::new().commit_in(round + 1))
+                .await
+                .unwrap();
+        }
+    }
+    // A replica that comes new knows nothing that could be missing.
+    assert_eq!(ready(&server.url()).await.1.generation, 4);
+}
+
+/// The generation of a flushed store begins again: it must pass the one that replicas know.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_generation_that_began_again_is_raised_above_the_known_one() {
+    let server = RedisServer::start();
+    let (ledger, before) = ready(&server.url()).await;
+    for from in 1..6 {
+        ledger.raise_generation(from, now()).await.unwrap();
+    }
+    server.command(&["FLUSHALL"]);
+    let refused = ledger.record(Draft::new().commit_in(6)).await;
     assert!(
-        matches!(lost, Err(LedgerError::Generation { ours: 1, store: 2 })),
-        "{lost:?}"
+        matches!(refused, Err(LedgerError::Generation { ours: 6, store: 0 })),
+        "{refused:?}"
     );
-    assert_eq!(second.load_control().await.unwrap().generation, 2);
-    second.record(Draft::new().commit_in(2)).await.unwrap();
-    first.record(Draft::new().commit_in(2)).await.unwrap();
+    assert_eq!(ledger.load_control().await.unwrap().generation, 7);
+    assert_eq!(before.generation, 1);
 }

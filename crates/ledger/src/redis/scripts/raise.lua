@@ -14,5 +14,6 @@ local skew = tonumber(ARGV[3]) - now
 if math.abs(skew) > tonumber(ARGV[4]) then
   return { 'skew', skew * 1000 }
 end
-redis.call('HSET', KEYS[1], 'generation', string.format('%.0f', generation + 1), 'since', now)
+redis.call('HSET', KEYS[1], 'generation', string.format('%.0f', generation + 1),
+  'since', string.format('%.0f', math.max(tonumber(ARGV[3]), now)))
 return { 'ok', generation + 1 }
