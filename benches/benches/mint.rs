@@ -11,7 +11,9 @@
 use std::cell::Cell;
 
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
+};
 use dayfly_benches::{Suite, Table, Target};
 use dayfly_issuer::Now;
 use dayfly_issuer::testing::MintBench;
@@ -23,7 +25,10 @@ use serde_json::{Value, json};
 /// I1 of the targets: the whole token over the bare signature.
 const TARGET: f64 = 1.15;
 
-const NOW: Now = Now { unix_ms: 1_793_700_000_000, monotonic_ms: 0 };
+const NOW: Now = Now {
+    unix_ms: 1_793_700_000_000,
+    monotonic_ms: 0,
+};
 
 fn main() {
     let mut table = Table::new("mint");
@@ -73,7 +78,12 @@ fn one_algorithm(table: &mut Table, algorithm: Algorithm) {
         ("jsonwebtoken", Target::None),
         ("josekit", Target::None),
     ] {
-        table.row(&format!("{name} {subject}"), medians.nanoseconds(subject), floor, target);
+        table.row(
+            &format!("{name} {subject}"),
+            medians.nanoseconds(subject),
+            floor,
+            target,
+        );
     }
 }
 
@@ -82,9 +92,13 @@ fn es256<'a>(suite: &mut Suite<'a>, message: &'a str) -> Vec<u8> {
     let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
     let pkcs8 = key.to_pkcs8v1().unwrap().as_ref().to_vec();
     let random = SystemRandom::new();
-    suite.add("bare", move || key.sign(&random, message.as_bytes()).unwrap());
+    suite.add("bare", move || {
+        key.sign(&random, message.as_bytes()).unwrap()
+    });
     let key = p256::ecdsa::SigningKey::from_slice(&[7; 32]).unwrap();
-    suite.add("bare, pure Rust", move || -> p256::ecdsa::Signature { key.sign(message.as_bytes()) });
+    suite.add("bare, pure Rust", move || -> p256::ecdsa::Signature {
+        key.sign(message.as_bytes())
+    });
     pkcs8
 }
 
@@ -100,18 +114,22 @@ fn ed25519<'a>(suite: &mut Suite<'a>, message: &'a str) -> Vec<u8> {
 
 fn add_jsonwebtoken(suite: &mut Suite<'_>, algorithm: Algorithm, pkcs8: &[u8]) {
     let (key, algorithm) = match algorithm {
-        Algorithm::Es256 => {
-            (jsonwebtoken::EncodingKey::from_ec_der(pkcs8), jsonwebtoken::Algorithm::ES256)
-        }
-        Algorithm::EdDsa => {
-            (jsonwebtoken::EncodingKey::from_ed_der(pkcs8), jsonwebtoken::Algorithm::EdDSA)
-        }
+        Algorithm::Es256 => (
+            jsonwebtoken::EncodingKey::from_ec_der(pkcs8),
+            jsonwebtoken::Algorithm::ES256,
+        ),
+        Algorithm::EdDsa => (
+            jsonwebtoken::EncodingKey::from_ed_der(pkcs8),
+            jsonwebtoken::Algorithm::EdDSA,
+        ),
     };
     let mut header = jsonwebtoken::Header::new(algorithm);
     header.typ = Some("at+jwt".to_owned());
     header.kid = Some("kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k".to_owned());
     let claims = claims();
-    suite.add("jsonwebtoken", move || jsonwebtoken::encode(&header, &claims, &key).unwrap());
+    suite.add("jsonwebtoken", move || {
+        jsonwebtoken::encode(&header, &claims, &key).unwrap()
+    });
 }
 
 fn add_josekit(suite: &mut Suite<'_>, algorithm: Algorithm, pkcs8: &[u8]) {

@@ -13,7 +13,9 @@ use dayfly_benches::{Suite, Table, Target};
 use dayfly_keys::{Algorithm, SigningKey};
 use dayfly_token::feed::Entry;
 use dayfly_verifier::testing::TestAuthority;
-use dayfly_verifier::{Presented, RevocationSource, UnixTime, UnverifiedToken, Verifier, revocation};
+use dayfly_verifier::{
+    Presented, RevocationSource, UnixTime, UnverifiedToken, Verifier, revocation,
+};
 use ed25519_dalek::Verifier as _;
 use josekit::jws::JwsVerifier;
 
@@ -66,7 +68,12 @@ fn token(algorithm: Algorithm) -> Token {
 }
 
 fn verifier(token: &Token) -> Verifier {
-    token.authority.verifier(AUDIENCE).revocation(RevocationSource::Bundle).build().unwrap()
+    token
+        .authority
+        .verifier(AUDIENCE)
+        .revocation(RevocationSource::Bundle)
+        .build()
+        .unwrap()
 }
 
 fn one_algorithm(table: &mut Table, algorithm: Algorithm, target: f64) {
@@ -82,11 +89,19 @@ fn one_algorithm(table: &mut Table, algorithm: Algorithm, target: f64) {
     let bare = bare_aws_lc(algorithm, &token);
     let mut suite = Suite::default();
     let check = |verifier: &Verifier| {
-        verifier.verify(UnverifiedToken::new(&token.text), &Presented::default(), NOW).unwrap()
+        verifier
+            .verify(
+                UnverifiedToken::new(&token.text),
+                &Presented::default(),
+                NOW,
+            )
+            .unwrap()
     };
     suite.add("dayfly", || check(&quiet));
     suite.add("dayfly, 1 M revoked", || check(&busy));
-    suite.add("bare", || bare.verify_sig(&token.message, &token.signature).unwrap());
+    suite.add("bare", || {
+        bare.verify_sig(&token.message, &token.signature).unwrap()
+    });
     add_portable(&mut suite, algorithm, &token);
     add_jsonwebtoken(&mut suite, algorithm, &token);
     add_josekit(&mut suite, algorithm, &token);
@@ -94,7 +109,12 @@ fn one_algorithm(table: &mut Table, algorithm: Algorithm, target: f64) {
 
     let floor = medians.nanoseconds("bare");
     let mut row = |subject: &str, target| {
-        table.row(&format!("{name} {subject}"), medians.nanoseconds(subject), floor, target);
+        table.row(
+            &format!("{name} {subject}"),
+            medians.nanoseconds(subject),
+            floor,
+            target,
+        );
     };
     row("bare", Target::None);
     row("bare, pure Rust", Target::None);
@@ -102,7 +122,9 @@ fn one_algorithm(table: &mut Table, algorithm: Algorithm, target: f64) {
     row("dayfly, 1 M revoked", Target::None);
     row("jsonwebtoken", Target::None);
     row("josekit", Target::None);
-    let fastest = medians.nanoseconds("jsonwebtoken").min(medians.nanoseconds("josekit"));
+    let fastest = medians
+        .nanoseconds("jsonwebtoken")
+        .min(medians.nanoseconds("josekit"));
     table.row(
         &format!("{name} dayfly over its fastest peer"),
         medians.nanoseconds("dayfly"),
@@ -121,7 +143,9 @@ fn revoked(number: u64) -> Entry {
 
 fn bare_aws_lc(algorithm: Algorithm, token: &Token) -> ParsedPublicKey {
     match algorithm {
-        Algorithm::Es256 => ParsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, &token.public),
+        Algorithm::Es256 => {
+            ParsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, &token.public)
+        }
         Algorithm::EdDsa => ParsedPublicKey::new(&signature::ED25519, &token.public),
     }
     .unwrap()
@@ -132,13 +156,17 @@ fn add_portable<'a>(suite: &mut Suite<'a>, algorithm: Algorithm, token: &'a Toke
         Algorithm::Es256 => {
             let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(&token.public).unwrap();
             let signature = p256::ecdsa::Signature::from_slice(&token.signature).unwrap();
-            suite.add("bare, pure Rust", move || key.verify(&token.message, &signature).unwrap());
+            suite.add("bare, pure Rust", move || {
+                key.verify(&token.message, &signature).unwrap()
+            });
         }
         Algorithm::EdDsa => {
             let public = <[u8; 32]>::try_from(token.public.as_slice()).unwrap();
             let key = ed25519_dalek::VerifyingKey::from_bytes(&public).unwrap();
             let signature = ed25519_dalek::Signature::from_slice(&token.signature).unwrap();
-            suite.add("bare, pure Rust", move || key.verify(&token.message, &signature).unwrap());
+            suite.add("bare, pure Rust", move || {
+                key.verify(&token.message, &signature).unwrap()
+            });
         }
     }
 }

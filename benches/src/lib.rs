@@ -60,11 +60,19 @@ impl<'a> Suite<'a> {
         }
         #[expect(clippy::cast_precision_loss, reason = "picoseconds for the eye")]
         let median = |h: &Histogram<u64>| h.value_at_quantile(0.5) as f64 / 1000.0;
-        Medians(timed.into_iter().map(|(name, _, _, h)| (name, median(&h))).collect())
+        Medians(
+            timed
+                .into_iter()
+                .map(|(name, _, _, h)| (name, median(&h)))
+                .collect(),
+        )
     }
 }
 
-#[expect(clippy::expect_used, reason = "the bounds are constants that hdrhistogram accepts")]
+#[expect(
+    clippy::expect_used,
+    reason = "the bounds are constants that hdrhistogram accepts"
+)]
 fn picoseconds() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 1_000_000_000_000, 3).expect("valid bounds")
 }
@@ -118,8 +126,14 @@ impl Table {
     /// Prints the head.
     #[must_use]
     pub fn new(bench: &'static str) -> Self {
-        println!("{:<44} {:>12}  {:<5} {:>8}  {:>8}", "name", "value", "unit", "ratio", "target");
-        Self { bench, rows: Vec::new() }
+        println!(
+            "{:<44} {:>12}  {:<5} {:>8}  {:>8}",
+            "name", "value", "unit", "ratio", "target"
+        );
+        Self {
+            bench,
+            rows: Vec::new(),
+        }
     }
 
     /// Prints a row in microseconds: `value` and `floor` are in nanoseconds.
