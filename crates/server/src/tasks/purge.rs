@@ -15,7 +15,12 @@ const EVERY: Duration = Duration::from_secs(5);
 pub(crate) async fn keep(app: Arc<App>) {
     loop {
         tokio::time::sleep(EVERY).await;
-        let now = app.clock.now().time();
+        // By the earlier of two clocks: a wall clock that is ahead must not make anything be
+        // forgotten that the ledger's clock still counts.
+        let Some(heard) = app.view().as_of() else {
+            continue;
+        };
+        let now = app.clock.now().time().min(heard);
         app.control
             .write()
             .unwrap_or_else(PoisonError::into_inner)
