@@ -1,36 +1,52 @@
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::body::{Body, Frame, SizeHint};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
+
+use super::dispensable::{Dispensable, Place};
 
 /// Whether a connection does anything. HTTP/2 has no timer for a peer that answers pings and asks nothing.
 #[derive(Clone)]
-pub(super) struct Activity(Arc<Mutex<State>>);
+pub(super) struct Activity {
+    state: Arc<Mutex<State>>,
+    idle: Arc<Dispensable>,
+    given_up: Arc<Notify>,
+}
 
 struct State {
     under_way: usize,
     idle_since: Instant,
+    /// Among the idle ones, while nothing is under way.
+    place: Option<Place>,
 }
 
 /// One request under way, from its head to the end of its answer.
 pub(super) struct Busy(Activity);
 
 impl Activity {
-    pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(State {
-            under_way: 0,
-            idle_since: Instant::now(),
-        })))
+    /// A connection that is idle, among all that are.
+    pub(super) fn new(idle: Arc<Dispensable>) -> Self {
+        let given_up = Arc::new(Notify::new());
+        let place = idle.begin_as(Arc::clone(&given_up));
+        Self {
+            state: Arc::new(Mutex::new(State {
+                under_way: 0,
+                idle_since: Instant::now(),
+                place: Some(place),
+            })),
+            idle,
+            given_up,
+        }
     }
 
     pub(super) fn begin(&self) -> Busy {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .under_way += 1;
+        let mut state = self.state();
+        state.under_way += 1;
+        state.place = None;
         Busy(self.clone())
     }
 
@@ -45,21 +61,40 @@ impl Activity {
         }
     }
 
+    /// Comes back when this idle connection has to give way to a newer one.
+    pub(super) async fn given_up(&self) {
+        loop {
+            self.given_up.notified().await;
+            // A request may have come in the same moment; then it is another one's turn.
+            if self.state().under_way == 0 {
+                return;
+            }
+        }
+    }
+
     fn idle_since(&self) -> Instant {
-        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state();
         if state.under_way > 0 {
             Instant::now()
         } else {
             state.idle_since
         }
     }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        let mut state = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Self(activity) = self;
+        let mut state = activity.state();
         state.under_way -= 1;
         state.idle_since = Instant::now();
+        if state.under_way == 0 {
+            state.place = Some(activity.idle.begin_as(Arc::clone(&activity.given_up)));
+        }
     }
 }
 

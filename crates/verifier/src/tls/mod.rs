@@ -6,7 +6,7 @@
 
 mod activity;
 mod config;
-mod half_open;
+mod dispensable;
 mod server;
 
 pub use config::{ConfigError, ServerIdentity, provider, server_config};

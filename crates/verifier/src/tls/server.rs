@@ -14,7 +14,7 @@ use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -22,11 +22,14 @@ use tower_service::Service;
 use tracing::{debug, warn};
 
 use super::activity::{Activity, BusyBody};
-use super::half_open::{HalfOpen, Handshake};
+use super::dispensable::{Dispensable, Place};
 use crate::{PeerCertificate, svid};
 
 /// Pause after an accept that failed for want of descriptors or memory: a loop without it would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Pause before another idle connection gives way, if the last one has not ended yet.
+const FULL_PAUSE: Duration = Duration::from_millis(10);
 
 /// Most certificates that a peer may send: a leaf, a few intermediates, a root that should not be there.
 const MAX_CHAIN: usize = 10;
@@ -43,7 +46,8 @@ pub struct Limits {
     pub handshake_timeout: Duration,
     /// Most handshakes under way; the oldest gives way to the newest.
     pub max_half_open: usize,
-    /// Most connections at all; further ones wait in the kernel's queue. About 20 KiB each.
+    /// Most connections at all. For one more, the one that was idle for longest gives way; while none is idle,
+    /// newcomers wait in the kernel's queue. About 20 KiB each.
     pub max_connections: usize,
     /// Longest wait for the next request head over HTTP/1.1, idle time included.
     pub header_read_timeout: Duration,
@@ -147,19 +151,21 @@ impl Server {
             names_peers,
         } = self;
         let places = Arc::new(Semaphore::new(limits.max_connections));
-        let half_open = HalfOpen::new(limits.max_half_open);
+        let half_open = Dispensable::new(limits.max_half_open);
+        let idle = Dispensable::new(usize::MAX);
         let (ending, ends) = watch::channel(());
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
             let accepted = tokio::select! {
                 () = &mut shutdown => break,
-                accepted = accept(&listener, &places) => accepted,
+                accepted = accept(&listener, &places, &idle) => accepted,
             };
             let Some((stream, address, place)) = accepted else {
                 continue;
             };
             let connection = Connection {
                 handshake: half_open.begin(),
+                idle: Arc::clone(&idle),
                 acceptor: TlsAcceptor::from(config()),
                 address,
                 limits,
@@ -183,19 +189,32 @@ impl Server {
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
+    idle: &Dispensable,
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     match listener.accept().await {
         Ok((stream, address)) => {
             // Answers are written whole; waiting to fill a segment only delays them.
             let _ = stream.set_nodelay(true);
-            Some((stream, address, place))
+            Some((stream, address, free_place(places, idle).await?))
         }
         Err(error) if is_of_one_connection(&error) => None,
         Err(error) => {
             warn!(%error, "cannot accept connections");
             tokio::time::sleep(ACCEPT_PAUSE).await;
             None
+        }
+    }
+}
+
+/// A place for one more: whoever opens connections and leaves them idle keeps nobody out.
+async fn free_place(places: &Arc<Semaphore>, idle: &Dispensable) -> Option<OwnedSemaphorePermit> {
+    loop {
+        if let Ok(place) = Arc::clone(places).try_acquire_owned() {
+            return Some(place);
+        }
+        idle.give_up_oldest();
+        if let Ok(place) = timeout(FULL_PAUSE, Arc::clone(places).acquire_owned()).await {
+            return place.ok();
         }
     }
 }
@@ -209,7 +228,8 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 struct Connection {
-    handshake: Handshake,
+    handshake: Place,
+    idle: Arc<Dispensable>,
     acceptor: TlsAcceptor,
     address: SocketAddr,
     limits: Limits,
@@ -232,6 +252,7 @@ impl Connection {
         };
         let Self {
             handshake,
+            idle,
             address,
             limits,
             mut ending,
@@ -245,7 +266,7 @@ impl Connection {
         let life = life_of(peer.as_ref(), limits.max_age);
         let peer = peer.map(|peer| peer.certificate);
         let service = TowerToHyperService::new(service);
-        let activity = Activity::new();
+        let activity = Activity::new(idle);
         let busy = activity.clone();
         let http = http_of(&stream, &limits);
         let with_peer = service_fn(move |mut request: Request<Incoming>| {
@@ -264,6 +285,7 @@ impl Connection {
         let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), with_peer));
         tokio::select! {
             ended = connection.as_mut() => return log_end(address, ended),
+            () = activity.given_up() => return debug!(%address, "idle connection gave way to newer ones"),
             () = activity.idle_for(limits.idle_timeout) => {}
             () = tokio::time::sleep(life) => {}
             _ = ending.changed() => {}

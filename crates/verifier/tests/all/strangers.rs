@@ -42,6 +42,58 @@ async fn stalled_handshakes_hold_nobody_up() {
     assert!(newest.is_err(), "{newest:?}");
 }
 
+/// Who takes every place and does nothing with it keeps nobody out, and takes nothing from those who work.
+#[tokio::test]
+async fn idle_connections_keep_nobody_out() {
+    let pki = Pki::new();
+    let mut limits = quick();
+    limits.max_connections = 4;
+    let slow = || async {
+        sleep(Duration::from_millis(700)).await;
+        "done"
+    };
+    let service = peers().route("/slow", routing::get(slow));
+    let running = start(&pki, limits, service).await;
+    let request = |path| tokio::spawn(get(running.address, pki.client_config(None), path, ""));
+    let busy = request("/slow");
+    sleep(Duration::from_millis(100)).await;
+    let mut idle = Vec::new();
+    for head in ["", "GET / HTTP/1.1\r\nx: ", ""] {
+        let mut stream = connect(running.address, pki.client_config(None))
+            .await
+            .unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        idle.push(stream);
+    }
+    for _ in 0..3 {
+        let answer = timeout(Duration::from_secs(5), request("/")).await;
+        let answer = answer.unwrap().unwrap().unwrap();
+        assert!(answer.ends_with("nobody"), "{answer}");
+    }
+    // The one that was idle for longest gave way.
+    let ended = timeout(Duration::from_secs(5), idle[0].read(&mut [0; 1])).await;
+    assert!(matches!(ended, Ok(Ok(0) | Err(_))), "{ended:?}");
+    assert!(busy.await.unwrap().unwrap().ends_with("done"));
+}
+
+#[tokio::test]
+async fn a_panic_ends_its_own_connection_only() {
+    let pki = Pki::new();
+    let mut limits = quick();
+    limits.max_connections = 2;
+    async fn panics() {
+        panic!("on purpose");
+    }
+    let service = peers().route("/panics", routing::get(panics));
+    let running = start(&pki, limits, service).await;
+    for _ in 0..4 {
+        let broken = get(running.address, pki.client_config(None), "/panics", "").await;
+        assert!(!broken.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200")));
+        let answer = get(running.address, pki.client_config(None), "/", "").await;
+        assert!(answer.unwrap().ends_with("nobody"));
+    }
+}
+
 #[tokio::test]
 async fn a_handshake_has_its_time() {
     let pki = Pki::new();
