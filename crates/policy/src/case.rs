@@ -49,6 +49,11 @@ impl Case<'_> {
             let detail = "the parent is bound, and the caller has not proven to be the one";
             return refuse(DenialReason::NotNarrowable, detail);
         }
+        // The child would have to name the actor too, and nothing here makes it.
+        if parent.actor.is_some() {
+            let detail = "the parent is delegated, and this version does not delegate";
+            return refuse(DenialReason::NotNarrowable, detail);
+        }
         let environment = &self.workload.environment;
         if let Some(minted_in) = parent.environment.as_ref().filter(|e| *e != environment) {
             let detail =

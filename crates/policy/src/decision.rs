@@ -201,7 +201,8 @@ reasons! {
     NoGrant = "no_grant",
     /// No rule matches.
     NoRule = "no_rule",
-    /// The parent is bound, the binding is not proven, and the grant is not narrowable; or the chain is too long.
+    /// The parent is bound, the binding is not proven, and the grant is not narrowable; or the chain is too long; or the
+    /// parent is delegated.
     NotNarrowable = "not_narrowable",
     /// The child would be more than its parent.
     NotNarrower = "not_narrower",

@@ -1,5 +1,5 @@
 use dayfly_policy::*;
-use dayfly_token::Confirmation;
+use dayfly_token::{Actor, Confirmation};
 use serde_json::json;
 
 use crate::fixtures::*;
@@ -259,6 +259,18 @@ fn what_is_gone_gives_nothing() {
         (
             Parent {
                 ancestors: vec!["x".to_owned(); 4],
+                ..parent()
+            },
+            DenialReason::NotNarrowable,
+        ),
+        // Narrowed, it would no longer say who acts.
+        (
+            Parent {
+                actor: Some(Actor {
+                    iss: None,
+                    sub: "spiffe://sts.example.org/agents/planner".to_owned(),
+                    act: None,
+                }),
                 ..parent()
             },
             DenialReason::NotNarrowable,
