@@ -11,7 +11,7 @@ use dayfly_issuer::feed::FeedSigner;
 use dayfly_issuer::lifecycle::{KeyLifecycle, LifecycleError};
 use dayfly_issuer::{Clock, Issuer, IssuerConfig, Ledger, Rng};
 use dayfly_ledger::{EmbeddedLedger, RedisConfig, RedisLedger};
-use dayfly_policy::MAX_LIFETIME_SECS;
+use dayfly_policy::{MAX_LIFETIME_SECS, Registry};
 use dayfly_verifier::{BuildError, RevocationSource, Revocations, Verifier};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -178,21 +178,16 @@ fn wire(
     } = opened;
     let metrics = Arc::new(Metrics::new());
     let (audit, writer) = open_audit(&config, &metrics)?;
-    let policy = Arc::new(sources.registry);
-    let max_lifetime_secs = policy.max_lifetime_secs();
     let control = Arc::new(RwLock::new(ControlView::new(
         secrets,
         RETENTION.after_end_secs(),
     )));
-    let issuer = Arc::new(Issuer::new(
-        issuer_config(&config, &replica, max_lifetime_secs),
-        ledger,
-        Arc::clone(&control),
-        policy,
-    ));
+    let issuer = issuer(&config, &replica, ledger, &control, sources.registry);
     if let Some(authority) = &authority {
         issuer.use_authority(Some(authority.present()));
     }
+    let lifecycle = KeyLifecycle::new(crate::config::lifecycle(&config, &replica))?;
+    let signer = FeedSigner::new(config.issuer.to_string(), issuer.max_lifetime_secs());
     let own = OwnVerifiers::new(config.issuer.as_str())?;
     let attestor = Attestor::new(
         Arc::clone(&bundles),
@@ -211,13 +206,8 @@ fn wire(
         own_any: own.any,
         own_unbound: own.unbound,
         feed: FeedHub::new(config.limits.feed_subscribers, Arc::clone(&metrics)),
-        signer: Mutex::new(FeedSigner::new(
-            config.issuer.to_string(),
-            max_lifetime_secs,
-        )),
-        lifecycle: Mutex::new(KeyLifecycle::new(crate::config::lifecycle(
-            &config, &replica,
-        ))?),
+        signer: Mutex::new(signer),
+        lifecycle: Mutex::new(lifecycle),
         authority,
         followed: watch::Sender::default(),
         publishing_fails: std::sync::atomic::AtomicBool::new(false),
@@ -312,16 +302,28 @@ impl OwnVerifiers {
     }
 }
 
-fn issuer_config(config: &Config, replica: &str, max_lifetime_secs: u64) -> IssuerConfig {
-    IssuerConfig {
+fn issuer(
+    config: &Config,
+    replica: &str,
+    ledger: Arc<dyn Ledger>,
+    control: &Arc<RwLock<ControlView>>,
+    registry: Registry,
+) -> Arc<Issuer> {
+    let fixed = IssuerConfig {
         issuer: config.issuer.to_string(),
         trust_domain: config.trust_domain.clone(),
         replica: replica.to_owned(),
         algorithm: algorithm(config.keys.algorithm),
         partitions: PARTITIONS,
-        max_lifetime_secs,
+        max_lifetime_secs: registry.max_lifetime_secs(),
         bundle_endpoint: format!("{}/spiffe/bundle.json", config.issuer),
-    }
+    };
+    Arc::new(Issuer::new(
+        fixed,
+        ledger,
+        Arc::clone(control),
+        Arc::new(registry),
+    ))
 }
 
 fn open_audit(config: &Config, metrics: &Arc<Metrics>) -> Result<(AuditTrail, Writer), AuditError> {

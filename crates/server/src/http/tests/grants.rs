@@ -186,9 +186,7 @@ async fn a_csr_becomes_a_certificate_with_the_callers_name() {
 async fn the_error_table() {
     let world = World::new().await;
     let svid = world.svid("payments/worker");
-    let stranger = world.svid("payments/unknown");
     let id = svid.spiffe_id.clone();
-    let unknown_id = stranger.spiffe_id.clone();
     let base = |extra: &[(&'static str, &'static str)]| {
         let mut fields = vec![
             ("grant_type", "client_credentials".to_owned()),
@@ -244,20 +242,33 @@ async fn the_error_table() {
             .await
             .assert_error(status, code);
     }
-    let fields = base(&[]);
-    let fields: Vec<_> = fields
-        .iter()
-        .map(|(name, value)| (*name, &**value))
-        .collect();
+}
+
+#[tokio::test]
+async fn whoever_is_unknown_is_told_so_and_recorded() {
+    let world = World::new().await;
+    let svid = world.svid("payments/worker");
+    let stranger = world.svid("payments/unknown");
+    let ask = |id: &'static str| {
+        [
+            ("grant_type", "client_credentials"),
+            ("client_id", id),
+            ("audience", API),
+        ]
+    };
+    let nobody = ask("spiffe://prod.example.org/payments/worker");
     world
-        .form("/oauth2/token", None, &fields)
+        .form("/oauth2/token", None, &nobody)
         .await
         .assert_error(401, "invalid_client");
-    let unknown = [
-        ("grant_type", "client_credentials"),
-        ("client_id", &*unknown_id),
-        ("audience", API),
-    ];
+    assert_eq!(
+        world
+            .form("/oauth2/token", Some(&svid), &nobody)
+            .await
+            .status,
+        200
+    );
+    let unknown = ask("spiffe://prod.example.org/payments/unknown");
     let unknown = world.form("/oauth2/token", Some(&stranger), &unknown).await;
     unknown.assert_error(401, "invalid_client");
     assert!(

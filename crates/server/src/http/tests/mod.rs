@@ -5,6 +5,7 @@ mod documents;
 mod feed;
 mod grants;
 mod matrix;
+mod records;
 mod reload;
 mod surface;
 
