@@ -14,8 +14,8 @@ use crate::lifetime::{MIN_CERTIFICATE_SECS, MIN_TOKEN_SECS};
 use crate::principal::{Method, Parent, Principal, Source};
 use crate::registry::{Audience, Grant, Registry, Rule, Terms, Workload};
 
-/// Rules that a denial looks at for near misses, beyond those that share a pin with the evidence: a flood of foreign
-/// tokens must not cost a comparison with every rule.
+/// Rules that a denial compares for near misses, or names: a flood of foreign tokens must not cost a comparison with
+/// every rule, nor fill the audit.
 const MAX_NEAR_RULES: usize = 16;
 /// Near misses in one denial: what somebody reads.
 const MAX_NEAR_MISSES: usize = 16;
@@ -137,8 +137,13 @@ impl Registry {
                 )
             }),
             several => {
-                let names: Vec<&str> = several.iter().map(|rule| rule.name.as_str()).collect();
-                let detail = format!("name one of the rules that match: {}", names.join(", "));
+                let names = several.iter().take(MAX_NEAR_RULES);
+                let names: Vec<&str> = names.map(|rule| rule.name.as_str()).collect();
+                let detail = format!(
+                    "name one of the {} rules that match: {}",
+                    several.len(),
+                    names.join(", ")
+                );
                 Err(nobody(DenialReason::AmbiguousRule, detail, None))
             }
         }

@@ -87,7 +87,8 @@ impl Engine {
             }
         };
         let guardrails = guardrail::compile(files, validator, exists, findings);
-        let unconditional = Arc::new(slice(&guardrails, permit, findings)?);
+        let reads = guardrails.iter().any(reads_claims);
+        let unconditional = Arc::new(slice(&guardrails, permit, reads, findings)?);
         Some(Self {
             authorizer: Authorizer::new(),
             validator,
@@ -118,7 +119,10 @@ impl Engine {
                 .conditional(workload, target, text)
                 .map_err(|message| findings.error(place, message))
                 .ok()
-                .and_then(|permit| slice(&self.guardrails, permit, findings))
+                .and_then(|permit| {
+                    let reads = self.unconditional.reads_claims || reads_claims(&permit);
+                    slice(&self.guardrails, permit, reads, findings)
+                })
                 .map(Arc::new),
         };
         // A gate without its slice would stand open; it never does, because each failure here is also a finding, and
@@ -264,11 +268,13 @@ fn label(workload: &Workload, target: &Target<'_>) -> String {
     }
 }
 
-fn slice(guardrails: &[Policy], permit: Policy, findings: &mut Findings) -> Option<Slice> {
-    let policies = guardrails.iter().cloned().chain([permit]);
-    let policies: Vec<Policy> = policies.collect();
-    let reads_claims = policies.iter().any(reads_claims);
-    match PolicySet::from_policies(policies) {
+fn slice(
+    guardrails: &[Policy],
+    permit: Policy,
+    reads_claims: bool,
+    findings: &mut Findings,
+) -> Option<Slice> {
+    match PolicySet::from_policies(guardrails.iter().cloned().chain([permit])) {
         Ok(policies) => Some(Slice {
             policies,
             reads_claims,

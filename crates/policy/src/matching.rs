@@ -18,6 +18,8 @@ use crate::value::MatchValue;
 pub(crate) const MAX_LIST_VALUES: usize = 64;
 /// Longest value to compare with, in bytes: longer than any name that the known platforms put into a claim.
 const MAX_VALUE_BYTES: usize = 1024;
+/// Values of a list in an explanation: it stands in the audit line of each token that misses it.
+const MAX_SHOWN_VALUES: usize = 8;
 /// Claims in one rule: what the known federation endpoints allow.
 pub(crate) const MAX_CLAIMS: usize = 32;
 
@@ -113,11 +115,14 @@ impl fmt::Display for Expected {
             Self::Integer(number) => number.fmt(f),
             Self::Flag(flag) => flag.fmt(f),
             Self::OneOf(patterns) => {
-                for (index, pattern) in patterns.iter().enumerate() {
+                for (index, pattern) in patterns.iter().take(MAX_SHOWN_VALUES).enumerate() {
                     let separator = if index > 0 { " or " } else { "" };
-                    write!(f, "{separator}\"{pattern}\"")?;
+                    write!(f, "{separator}\"{}\"", Excerpt::of(&pattern.to_string()))?;
                 }
-                Ok(())
+                match patterns.len().saturating_sub(MAX_SHOWN_VALUES) {
+                    0 => Ok(()),
+                    more => write!(f, " or {more} more"),
+                }
             }
         }
     }
@@ -340,6 +345,25 @@ mod tests {
         assert!(!flag.matches(Claim::Integer(1)));
         let text = Expected::compile(&MatchValue::Text("1".to_owned())).unwrap();
         assert!(!text.matches(Claim::Integer(1)));
+    }
+
+    #[test]
+    fn what_is_expected_is_shown_in_one_line() {
+        let shown = |texts: Vec<String>| {
+            Expected::compile(&MatchValue::AnyOf(texts))
+                .unwrap()
+                .to_string()
+        };
+        assert_eq!(
+            shown(vec!["a".to_owned(), "b/*".to_owned()]),
+            r#""a" or "b/*""#
+        );
+        let longest = (0..MAX_LIST_VALUES).map(|n| format!("{n:0>MAX_VALUE_BYTES$}"));
+        let longest = shown(longest.collect());
+        assert!(
+            longest.len() < 700 && longest.ends_with(" or 56 more"),
+            "{longest}"
+        );
     }
 
     #[test]
