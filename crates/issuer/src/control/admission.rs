@@ -118,7 +118,7 @@ impl ControlView {
 
     /// Protocol A.6, and no minting by a clock that was set back or forward: it must lie where the
     /// store's clock, heard within D, says.
-    fn admit_clock(&self, now: Now) -> Result<(), Refusal> {
+    pub(crate) fn admit_clock(&self, now: Now) -> Result<(), Refusal> {
         let Some(as_of) = self.as_of().filter(|_| self.hears(now)) else {
             return Err(Refusal::Silent);
         };

@@ -75,6 +75,7 @@ impl ControlView {
     /// The public keys of one use that are served at `now`: neither lapsed nor tainted, at most
     /// [`MAX_SERVED_KEYS`], those that may have signed first, in the same order at every replica.
     pub fn keys(&self, key_use: KeyUse, now: UnixTime) -> impl Iterator<Item = &KeyRecord> {
+        let now = self.earlier(now);
         let mut served: Vec<_> = self
             .key_records()
             .filter(|key| {

@@ -15,6 +15,10 @@ const WRITE_BACK_CHUNK: usize = 256;
 /// How often one step raises the generation of a store that fell far behind: each is a round trip.
 const MOST_RAISES: usize = 64;
 
+/// How often the log says that the store is wrong, in milliseconds: whoever controls the store must
+/// not fill the log. The count is whole.
+const COMPLAIN_EVERY_MS: u64 = 10_000;
+
 /// Bytes of the digest that names a life of the store in the feed: no two meet by chance.
 const EPOCH_BYTES: usize = 9;
 
@@ -29,6 +33,15 @@ pub struct ControlFollower {
     identity: Option<StoreIdentity>,
     generation: u64,
     position: Option<Position>,
+    refusals: Complaint,
+    rewrites: Complaint,
+}
+
+/// Something that a hostile store can make happen at each step, and that is logged now and then.
+#[derive(Default)]
+struct Complaint {
+    count: usize,
+    last_ms: Option<u64>,
 }
 
 /// What one step brought.
@@ -56,6 +69,8 @@ impl ControlFollower {
             identity: None,
             generation: 0,
             position: None,
+            refusals: Complaint::default(),
+            rewrites: Complaint::default(),
         }
     }
 
@@ -75,10 +90,17 @@ impl ControlFollower {
             None => self.load(now).await,
             Some(position) => self.follow(&position, now, wait).await,
         };
-        if let Err(error) = &result {
-            self.start_again_after(error);
+        match &result {
+            Ok(followed) => self.complain_of(followed, now),
+            Err(error) => self.start_again_after(error),
         }
         result
+    }
+
+    fn complain_of(&mut self, followed: &Followed, now: Now) {
+        if let Some(entries) = self.refusals.of(followed.refused, now) {
+            tracing::warn!(entries, "control entries of the ledger are refused");
+        }
     }
 
     pub(super) fn start_again_after(&mut self, error: &LedgerError) {
@@ -108,7 +130,7 @@ impl ControlFollower {
             view.heard(now.monotonic_ms, followed.as_of);
         }
         self.position = Some(followed.position.clone());
-        self.repair(now.time()).await?;
+        self.repair(now).await?;
         Ok(followed)
     }
 
@@ -130,6 +152,9 @@ impl ControlFollower {
                 .collect();
             view.compare_with_store(&present);
             view.heard(now.monotonic_ms, followed.as_of);
+            if let Err(error) = view.seal_anew() {
+                tracing::error!(%error, "control entries stay under a former cluster secret");
+            }
         }
         self.write(state.generation, self.repairs(now.time()))
             .await?;
@@ -162,13 +187,10 @@ impl ControlFollower {
         Ok(())
     }
 
-    async fn repair(&self, now: UnixTime) -> Result<(), LedgerError> {
-        let repairs = self.repairs(now);
-        if !repairs.is_empty() {
-            tracing::warn!(
-                entries = repairs.len(),
-                "the store keeps less than was known; writing it again"
-            );
+    async fn repair(&mut self, now: Now) -> Result<(), LedgerError> {
+        let repairs = self.repairs(now.time());
+        if let Some(entries) = self.rewrites.of(repairs.len(), now) {
+            tracing::warn!(entries, "the store keeps less than was known; writing it again");
         }
         self.write(self.generation, repairs).await
     }
@@ -186,6 +208,19 @@ impl ControlFollower {
 
     fn view(&self) -> RwLockWriteGuard<'_, ControlView> {
         self.control.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Complaint {
+    /// How many there were since the last line, if it is time for one.
+    fn of(&mut self, more: usize, now: Now) -> Option<usize> {
+        self.count = self.count.saturating_add(more);
+        let quiet = |last| now.monotonic_ms.saturating_sub(last) >= COMPLAIN_EVERY_MS;
+        if self.count == 0 || !self.last_ms.is_none_or(quiet) {
+            return None;
+        }
+        self.last_ms = Some(now.monotonic_ms);
+        Some(std::mem::take(&mut self.count))
     }
 }
 
@@ -212,7 +247,7 @@ impl Followed {
             }
             Err(error) => {
                 self.refused += 1;
-                tracing::warn!(%error, "a control entry of the ledger is refused");
+                tracing::debug!(%error, "a control entry of the ledger is refused");
                 None
             }
         }

@@ -10,7 +10,9 @@ use dayfly_verifier::revocation;
 use super::entry::{Body, ControlEntry, TaskState};
 use super::merge::unite;
 use super::seal::{ClusterSecret, ControlError};
-use super::{CONTROL_SILENCE_SECS, MAX_REASON_CHARS, TOMBSTONE_SECS, last_dead_instant};
+use super::{
+    CLOCK_DISTANCE_SECS, CONTROL_SILENCE_SECS, MAX_REASON_CHARS, TOMBSTONE_SECS, last_dead_instant,
+};
 use crate::port::{ControlWrite, Now};
 
 /// The control state of one replica: a pure value, fed by [`ControlView::apply`].
@@ -96,12 +98,12 @@ impl ControlView {
             Some(known) => {
                 let united = unite(&known.entry, &entry);
                 let changed = united != known.entry;
-                if changed {
-                    let bytes = if united == entry {
-                        sealed.to_vec()
-                    } else {
-                        self.seal_entry(&united)?
-                    };
+                // What stands in the store is kept as it stands, also if only its seal is another
+                // one: replicas with different first secrets would write it over in turn.
+                if united == entry {
+                    self.put(name.clone(), united, sealed.to_vec());
+                } else if changed {
+                    let bytes = self.seal_entry(&united)?;
                     self.put(name.clone(), united, bytes);
                 }
                 changed
@@ -125,6 +127,21 @@ impl ControlView {
             .map(|secret| secret.open(sealed))
             .find(|opened| !matches!(opened, Err(ControlError::Forged)))
             .unwrap_or(Err(ControlError::Forged))
+    }
+
+    /// Seals anew what a former secret sealed, so that nothing is lost with that secret.
+    pub(super) fn seal_anew(&mut self) -> Result<(), ControlError> {
+        let Some((first, _)) = self.secrets.split_first().filter(|(_, former)| !former.is_empty())
+        else {
+            return Ok(());
+        };
+        for (name, slot) in &mut self.slots {
+            if first.open(&slot.sealed).is_err() {
+                slot.sealed = first.seal(&slot.entry)?;
+                self.astray.insert(name.clone());
+            }
+        }
+        Ok(())
     }
 
     fn seal_entry(&self, entry: &ControlEntry) -> Result<Vec<u8>, ControlError> {
@@ -165,6 +182,7 @@ impl ControlView {
         reason: &str,
         body: Body,
     ) -> Result<ControlWrite, ControlError> {
+        let (at, body) = self.by_the_store(at, body);
         let slot = body.slot();
         let version = self
             .version
@@ -186,6 +204,31 @@ impl ControlView {
             until: until_of(&entry),
             sealed: self.seal_entry(&entry)?,
         })
+    }
+
+    /// A fact of a clock that was set back, moved to where the store's clock says: its cut-off
+    /// would otherwise spare what was issued since, and the answer would be a false `revoked`.
+    fn by_the_store(&self, at: UnixTime, mut body: Body) -> (UnixTime, Body) {
+        let Some(heard) = self.as_of else {
+            return (at, body);
+        };
+        // So much is allowed for, with one second more because both sides are whole ones.
+        if heard.seconds_since(at) <= CLOCK_DISTANCE_SECS + 1 {
+            return (at, body);
+        }
+        let present = heard.saturating_add(CONTROL_SILENCE_SECS);
+        let late_secs = present.seconds_since(at);
+        if let Body::CutOff { before, until, .. } = &mut body {
+            *before = before.saturating_add(late_secs);
+            *until = until.saturating_add(late_secs);
+        }
+        (present, body)
+    }
+
+    /// The earlier of this machine's clock and the store's as last heard: a clock that runs ahead
+    /// must not make anything seem over.
+    pub(super) fn earlier(&self, now: UnixTime) -> UnixTime {
+        self.as_of.map_or(now, |as_of| now.min(as_of))
     }
 
     /// What must be written again because the store keeps less of it than is known here: two
@@ -247,6 +290,7 @@ impl ControlView {
     /// Everything that the feed says at `now`.
     #[must_use]
     pub fn feed_entries(&self, now: UnixTime) -> Vec<Entry> {
+        let now = self.earlier(now);
         self.slots
             .values()
             .filter_map(|slot| slot.feed)
@@ -265,6 +309,7 @@ impl ControlView {
         names: impl Iterator<Item = &'a String>,
         now: UnixTime,
     ) -> Vec<ControlWrite> {
+        let now = self.earlier(now);
         names
             .filter_map(|name| {
                 let slot = self.slots.get(name).filter(|slot| now < slot.until)?;
@@ -287,8 +332,9 @@ impl ControlView {
         self.astray.extend(lost);
     }
 
-    /// Forgets what no longer matters.
+    /// Forgets what no longer matters, by this machine's clock and by the store's.
     pub fn purge(&mut self, now: UnixTime) {
+        let now = self.earlier(now);
         self.slots.retain(|_, slot| now < slot.until);
         let slots = &self.slots;
         for names in [&mut self.keys, &mut self.holds, &mut self.astray] {

@@ -149,7 +149,7 @@ impl FeedSigner {
             to: reached.0.clone(),
             as_of,
             exp: as_of.saturating_add(self.max_lifetime_secs),
-            entries: self.waiting_entries(view, now.time()),
+            entries: self.waiting_entries(view, now.time().min(as_of)),
             keys_changed: self.last_ms.is_some() && kids != self.kids,
             snapshot: false,
         };
@@ -168,8 +168,9 @@ impl FeedSigner {
     pub fn snapshot(&self, view: &ControlView, now: Now) -> Result<String, FeedError> {
         let epoch = epoch(view)?;
         let (reached, as_of) = self.reached.clone().ok_or(FeedError::NothingHeard)?;
-        let mut entries = view.feed_entries(now.time());
-        entries.retain(|entry| is_worth_it(entry, now.time()));
+        let instant = now.time().min(as_of);
+        let mut entries = view.feed_entries(instant);
+        entries.retain(|entry| is_worth_it(entry, instant));
         let statement = Statement {
             iss: self.issuer.clone(),
             epoch,

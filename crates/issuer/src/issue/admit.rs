@@ -85,12 +85,12 @@ fn admit_parent(view: &ControlView, parent: &Parent, now: Now) -> Result<(), Sto
 
 /// Invariant 4, held here as well as by policy: a defect there must not widen anything.
 fn check_narrower(parent: &Parent, permit: &Permit) -> Result<(), Stop> {
-    let same_audience = permit
-        .audience
-        .as_ref()
-        .is_none_or(|audience| *audience == parent.audience);
+    // No audience means a certificate, which would speak for the workload everywhere.
+    let same_audience = permit.audience.as_ref() == Some(&parent.audience);
     let same_task = parent.task.is_none() || permit.task == parent.task;
+    // What ends everything of the parent's rule must find its children.
     let narrower = permit.workload == parent.workload
+        && permit.rule == parent.rule
         && same_audience
         && same_task
         && permit.scopes.is_subset(&parent.scopes);

@@ -68,8 +68,10 @@ impl Lane {
         actions: &mut Vec<Action>,
     ) {
         self.drop_tainted(view, actions);
-        // Who does not hear control does not know the other replicas; the lease ends by itself.
-        if view.hears(now) {
+        // Who does not hear control does not know the other replicas, and whose clock is off would
+        // publish a lease of another time, which the union of records keeps: the lease ends by
+        // itself.
+        if view.admit_clock(now).is_ok() {
             for key in self.current.iter_mut().chain(self.next.iter_mut()) {
                 key.read_back(self.key_use, now, view);
             }
@@ -235,7 +237,9 @@ impl Lane {
             .filter(|key| key.asked.is_some() || key.read_back.is_some())
         {
             let signed = key.signed();
-            let record = key.record(self.key_use, config, now, signed);
+            // A clock that ran ahead prolongs no lease.
+            let end = key.read_back.map_or(now, |known| now.min(known.lease_until));
+            let record = key.record(self.key_use, config, end, signed);
             actions.push(Action::Publish(Body::Key(Box::new(record))));
         }
     }

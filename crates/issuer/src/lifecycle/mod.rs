@@ -183,6 +183,9 @@ pub enum Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotReady {
+    /// This machine's clock is not where the ledger's is.
+    #[error("the clock is too far from the ledger's")]
+    ClockOff,
     /// The control stream is silent.
     #[error("the control stream of the ledger is not heard")]
     ControlSilent,
@@ -276,6 +279,9 @@ impl KeyLifecycle {
         }
         if !view.hears(now) {
             return Err(NotReady::ControlSilent);
+        }
+        if view.admit_clock(now).is_err() {
+            return Err(NotReady::ClockOff);
         }
         if view.store().is_none() {
             return Err(NotReady::StoreUnknown);
