@@ -155,7 +155,7 @@ fn whole_set(engine: &Engine, grants: &[(&Workload, &Audience, Option<&str>)]) -
 fn cases() -> ProptestConfig {
     match std::env::var_os("PROPTEST_CASES") {
         Some(_) => ProptestConfig::default(),
-        None => ProptestConfig::with_cases(16),
+        None => ProptestConfig::with_cases(32),
     }
 }
 

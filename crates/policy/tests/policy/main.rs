@@ -12,6 +12,8 @@ mod fixtures;
 mod guardrails;
 mod lints;
 mod loading;
+mod matching;
 mod narrowing;
 mod properties;
+mod references;
 mod samples;

@@ -124,12 +124,76 @@ fn swapped_rules(block: &str) -> String {
 fn cases() -> ProptestConfig {
     match std::env::var_os("PROPTEST_CASES") {
         Some(_) => ProptestConfig::default(),
-        None => ProptestConfig::with_cases(16),
+        None => ProptestConfig::with_cases(32),
     }
+}
+
+/// A value to match, as TOML writes it, and claims that may or may not be it.
+const VALUES: &[&str] = &[
+    "\"x\"",
+    "\"y\"",
+    "[\"x\", \"y\"]",
+    "[\"x\", \"x/*\"]",
+    "\"x/*\"",
+    "1",
+    "2",
+    "true",
+];
+
+fn claims() -> impl Strategy<Value = Vec<(String, Attribute)>> {
+    let value = prop::sample::select(vec![
+        text("x"),
+        text("y"),
+        text("x/z"),
+        text("x/*"),
+        text("1"),
+        text("true"),
+        Attribute::Integer(1),
+        Attribute::Integer(2),
+        Attribute::Flag(true),
+        Attribute::List(vec!["x".to_owned()]),
+    ]);
+    prop::collection::vec(("[abc]", value), 0..6)
+}
+
+/// Rules over the claims `a`, `b` and `c`, each with something exact in it.
+fn registry_of_rules() -> impl Strategy<Value = String> {
+    let claims = prop::collection::btree_map("[abc]", prop::sample::select(VALUES), 0..3);
+    let rules = prop::collection::vec((claims, "[abc]", 0usize..3), 1..8);
+    rules.prop_map(|rules| {
+        let mut file = "[owner]\ncontact = \"x\"\n[[workload]]\nname = \"w\"\nenvironment = \"prod\"\npurpose = \"x\"\n".to_owned();
+        for (number, (mut claims, pin, exact)) in rules.into_iter().enumerate() {
+            claims.insert(pin, VALUES[exact]);
+            let claims: Vec<String> = claims.iter().map(|(k, v)| format!("{k} = {v}")).collect();
+            file.push_str(&format!(
+                "[[workload.rule]]\nname = \"r{number}\"\nissuer = \"ci\"\nmatch = {{ {} }}\n",
+                claims.join(", ")
+            ));
+        }
+        file
+    })
 }
 
 proptest! {
     #![proptest_config(cases())]
+
+    /// The index leads to the same rules as a comparison with each of them.
+    #[test]
+    fn no_rule_is_overlooked(file in registry_of_rules(), jobs in prop::collection::vec(claims(), 20)) {
+        let registry = load(&[("registry/a/x.toml", &file)], &[]).unwrap().0;
+        for claims in jobs {
+            let mut job = report();
+            job.attributes = claims.into_iter().collect();
+            let all = registry.explain(&job, &token(PAYMENTS), NOW).rules;
+            let matching: Vec<_> = all.iter().filter(|trace| trace.misses.is_empty()).collect();
+            match (registry.workload_of(&job, None), matching.as_slice()) {
+                (Ok((_, rule)), [only]) => prop_assert_eq!(&rule.name, &only.rule),
+                (Err(denial), []) => prop_assert_eq!(denial.reason, DenialReason::NoRule),
+                (Err(denial), [_, _, ..]) => prop_assert_eq!(denial.reason, DenialReason::AmbiguousRule),
+                (found, matching) => prop_assert!(false, "{:?} but {:?}\n{}", found, matching, file),
+            }
+        }
+    }
 
     /// A guardrail more never lets through what was refused, and never changes what is minted.
     #[test]
