@@ -110,8 +110,11 @@ proptest! {
         asked in proptest::collection::vec((principals(), requests(), any::<bool>()), 1..4),
         control in control(),
         fault in faults(),
+        burst in 1..4_u32,
+        partitions in 1..65_u8,
     ) {
-        let mut rig = Rig::new();
+        let limits = Limits { workload_burst: burst, ..Limits::default() };
+        let mut rig = Rig::with(limits, partitions);
         for body in control {
             rig.put(body);
         }
