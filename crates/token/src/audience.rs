@@ -94,10 +94,12 @@ impl<'de> Visitor<'de> for StringOrStrings {
             }
             several.push(audience);
         }
-        if several.is_empty() {
-            return Err(A::Error::custom("no audience"));
+        match several.len() {
+            0 => Err(A::Error::custom("no audience")),
+            // A list of one says the same as the string, and is equal to it.
+            1 => Ok(Audiences::one(several.remove(0))),
+            _ => Ok(Audiences(Values::Several(several))),
         }
-        Ok(Audiences(Values::Several(several)))
     }
 }
 
@@ -115,6 +117,7 @@ mod tests {
             (Some("a"), true, false)
         );
         let listed = parse("[\"a\"]").unwrap();
+        assert_eq!(listed, one);
         assert_eq!(
             (
                 listed.single(),
