@@ -1,5 +1,5 @@
 use dayfly_token::json::{from_object, present};
-use dayfly_token::{MAX_KID_BYTES, base64url};
+use dayfly_token::{base64url, is_kid};
 use serde::de::{Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -169,12 +169,12 @@ fn coordinate(name: &'static str, text: &str) -> Result<[u8; 32], KeyError> {
     base64url::decode_array(text).map_err(|_| KeyError::Member { name })
 }
 
-/// A `kid` that a token's header may carry.
 fn check_kid(kid: &str) -> Result<(), KeyError> {
-    if kid.is_empty() || kid.len() > MAX_KID_BYTES || kid.chars().any(char::is_control) {
-        return Err(KeyError::Member { name: "kid" });
+    if is_kid(kid) {
+        Ok(())
+    } else {
+        Err(KeyError::Member { name: "kid" })
     }
-    Ok(())
 }
 
 /// A JWK as it stands in JSON. Unknown members are ignored; the private ones (RFC 7518 section 6) are looked for.

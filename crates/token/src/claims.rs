@@ -210,8 +210,11 @@ impl Actor {
         if self.depth() > MAX_ACTOR_DEPTH {
             return Err(ClaimsError::ActorDepth);
         }
-        self.chain()
-            .try_for_each(|actor| check_text("act.sub", &actor.sub))
+        self.chain().try_for_each(|actor| {
+            let issuer = actor.iss.as_deref();
+            issuer.map_or(Ok(()), |iss| check_text("act.iss", iss))?;
+            check_text("act.sub", &actor.sub)
+        })
     }
 }
 

@@ -60,6 +60,12 @@ impl Header {
     }
 }
 
+/// Whether a header may have `text` as its `kid`; a key of another name could verify nothing.
+#[must_use]
+pub fn is_kid(text: &str) -> bool {
+    (1..=MAX_KID_BYTES).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
 fn without_application(typ: &str) -> &str {
     const PREFIX: &str = "application/";
     match typ.split_at_checked(PREFIX.len()) {
@@ -115,9 +121,7 @@ impl Members {
         if let Some((name, _)) = forbidden.into_iter().find(|(_, member)| member.is_some()) {
             return Err(HeaderError::ForbiddenMember { name });
         }
-        if let Some(kid) = &self.kid
-            && (kid.is_empty() || kid.len() > MAX_KID_BYTES || kid.chars().any(char::is_control))
-        {
+        if self.kid.as_deref().is_some_and(|kid| !is_kid(kid)) {
             return Err(HeaderError::Kid);
         }
         Ok(Header {

@@ -24,7 +24,7 @@ pub use claims::{
 pub use compact::{Compact, CompactError, MAX_TOKEN_BYTES, Part, assemble};
 pub use confirmation::Confirmation;
 pub use excerpt::Excerpt;
-pub use header::{Header, HeaderError, MAX_KID_BYTES};
+pub use header::{Header, HeaderError, MAX_KID_BYTES, is_kid};
 pub use id::{CredentialId, DecisionId, IdError};
 pub use json::JsonError;
 pub use names::{AudienceId, NameError, Slug, TaskId, TaskName, WorkloadId};

@@ -225,6 +225,13 @@ fn identities_are_never_empty() {
         with("act", r#"{"sub":""}"#),
         Err(ClaimsError::Text { claim: "act.sub" })
     );
+    for iss in ["", "a\\nb"] {
+        let act = format!(r#"{{"sub":"a","act":{{"iss":"{iss}","sub":"b"}}}}"#);
+        assert_eq!(
+            with("act", &act),
+            Err(ClaimsError::Text { claim: "act.iss" })
+        );
+    }
     let dfy = |rule: &str, env: &str, ancestor: &str| {
         with(
             "dfy",
