@@ -190,7 +190,10 @@ impl ControlFollower {
     async fn repair(&mut self, now: Now) -> Result<(), LedgerError> {
         let repairs = self.repairs(now.time());
         if let Some(entries) = self.rewrites.of(repairs.len(), now) {
-            tracing::warn!(entries, "the store keeps less than was known; writing it again");
+            tracing::warn!(
+                entries,
+                "the store keeps less than was known; writing it again"
+            );
         }
         self.write(self.generation, repairs).await
     }

@@ -15,9 +15,7 @@ mod seal;
 mod view;
 
 #[cfg(test)]
-mod follower_tests;
-#[cfg(test)]
-mod view_tests;
+mod tests;
 
 pub use admission::{Lineage, Refusal, Target};
 pub use entry::{Body, ControlEntry, HoldKind, KeyRecord, KeyUse, TaskState};

@@ -98,12 +98,15 @@ impl ControlView {
             Some(known) => {
                 let united = unite(&known.entry, &entry);
                 let changed = united != known.entry;
-                // What stands in the store is kept as it stands, also if only its seal is another
-                // one: replicas with different first secrets would write it over in turn.
-                if united == entry {
-                    self.put(name.clone(), united, sealed.to_vec());
-                } else if changed {
-                    let bytes = self.seal_entry(&united)?;
+                // The store's seal is as good as ours: replicas with different first secrets would
+                // write each other's over in turn.
+                let sealed_anew = united == entry && known.sealed != sealed;
+                if changed || sealed_anew {
+                    let bytes = if united == entry {
+                        sealed.to_vec()
+                    } else {
+                        self.seal_entry(&united)?
+                    };
                     self.put(name.clone(), united, bytes);
                 }
                 changed
@@ -131,7 +134,10 @@ impl ControlView {
 
     /// Seals anew what a former secret sealed, so that nothing is lost with that secret.
     pub(super) fn seal_anew(&mut self) -> Result<(), ControlError> {
-        let Some((first, _)) = self.secrets.split_first().filter(|(_, former)| !former.is_empty())
+        let Some((first, _)) = self
+            .secrets
+            .split_first()
+            .filter(|(_, former)| !former.is_empty())
         else {
             return Ok(());
         };

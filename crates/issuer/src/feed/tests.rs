@@ -222,6 +222,12 @@ fn what_is_nearly_over_or_takes_nothing_away_is_left_out() {
     assert!(rig.statement(at(T)).unwrap().entries.is_empty());
     rig.hear(T + 1, vec![ending(T + 6)]);
     assert_eq!(rig.statement(at(T + 1)).unwrap().entries.len(), 1);
+    assert_eq!(
+        rig.snapshot(at(T + 2)).entries.len(),
+        1,
+        "a clock that runs ahead of what was heard leaves nothing out"
+    );
+    rig.hear(T + 2, vec![]);
     assert!(rig.snapshot(at(T + 2)).entries.is_empty());
 }
 

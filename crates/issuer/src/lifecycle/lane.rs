@@ -238,7 +238,9 @@ impl Lane {
         {
             let signed = key.signed();
             // A clock that ran ahead prolongs no lease.
-            let end = key.read_back.map_or(now, |known| now.min(known.lease_until));
+            let end = key
+                .read_back
+                .map_or(now, |known| now.min(known.lease_until));
             let record = key.record(self.key_use, config, end, signed);
             actions.push(Action::Publish(Body::Key(Box::new(record))));
         }

@@ -488,6 +488,40 @@ fn of_two_that_take_the_last_place_at_once_one_steps_back() {
     );
 }
 
+/// The union of records keeps the longest time that a key is served, so one record of a clock in
+/// another century would be served for ever, and every other replica would see a living peer.
+#[test]
+fn a_clock_that_is_off_publishes_nothing() {
+    let ledger = ledger();
+    let mut a = Replica::boot(&ledger, "a", 1);
+    a.run(T);
+    let known = [a.record(KeyUse::Token), a.record(KeyUse::Feed)];
+    for wrong in [T * 2, T - 3600] {
+        for later in 0..20 {
+            a.follow(T + later);
+            let now = Now {
+                unix_ms: wrong * 1000,
+                monotonic_ms: (T + later) * 1000,
+            };
+            let view = a.view.read().unwrap();
+            assert_eq!(a.lifecycle.tick(now, &view, &mut a.rng), []);
+            assert_eq!(a.lifecycle.readiness(now, &view), Err(NotReady::ClockOff));
+        }
+    }
+    // Nor when it shuts down by such a clock.
+    let now = Now {
+        unix_ms: T * 2000,
+        monotonic_ms: T * 1000,
+    };
+    for action in a.lifecycle.drain(now) {
+        let Action::Publish(Body::Key(record)) = action else {
+            panic!("{action:?}")
+        };
+        let before = known.iter().find(|key| key.kid == record.kid).unwrap();
+        assert_eq!(record.lease_until, before.lease_until);
+    }
+}
+
 #[test]
 fn a_drained_replica_signs_nothing_and_ends_its_lease() {
     let ledger = ledger();

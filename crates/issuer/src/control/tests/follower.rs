@@ -3,12 +3,12 @@ use std::time::Duration;
 
 use dayfly_token::UnixTime;
 
-use super::*;
+use super::super::*;
+use super::T;
 use crate::port::{Ledger as _, LedgerError};
 use crate::revoke::hold_body;
 use crate::testing::{Call, FakeLedger, Fault, at, cluster_secret, run};
 
-const T: u64 = 1_000_000;
 const SLOT: &str = "hold:owner:payments";
 
 /// A replica as far as control goes.

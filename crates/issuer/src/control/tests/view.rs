@@ -1,88 +1,12 @@
+use dayfly_token::UnixTime;
 use dayfly_token::feed::Kind;
-use dayfly_token::{Slug, TaskId, UnixTime, WorkloadId};
 use dayfly_verifier::revocation;
 use proptest::prelude::*;
 
-use super::*;
-use crate::port::{ControlWrite, Now};
+use super::super::*;
+use super::{AFTER_END_SECS, T, cut, names, put, seal, state, view};
 use crate::revoke::{hold_body, task_body};
 use crate::testing::{at, cluster_secret, key_record};
-
-const AFTER_END_SECS: u64 = 960;
-const T: u64 = 1_000_000;
-
-fn view() -> ControlView {
-    let mut view = ControlView::new(vec![cluster_secret()], AFTER_END_SECS);
-    view.heard(T * 1000, UnixTime::from_secs(T));
-    view
-}
-
-fn seal(view: &ControlView, body: Body) -> ControlWrite {
-    view.seal(UnixTime::from_secs(T), "replica:a", "", body)
-        .unwrap()
-}
-
-fn put(view: &mut ControlView, body: Body) -> ControlWrite {
-    let write = seal(view, body);
-    view.apply(&write.sealed).unwrap();
-    write
-}
-
-fn cut(kind: Kind, value: &str, before: u64) -> Body {
-    let (before, until) = (
-        UnixTime::from_secs(before),
-        UnixTime::from_secs(before + 960),
-    );
-    Body::CutOff {
-        kind,
-        value: value.to_owned(),
-        before,
-        until,
-    }
-}
-
-struct Names {
-    workload: WorkloadId,
-    rule: Slug,
-    task: TaskId,
-}
-
-fn names() -> Names {
-    Names {
-        workload: "payments/deploy".parse().unwrap(),
-        rule: "gh-deploy".parse().unwrap(),
-        task: "payments/deploy-1".parse().unwrap(),
-    }
-}
-
-impl Names {
-    fn target(&self) -> Target<'_> {
-        Target {
-            workload: &self.workload,
-            rule: &self.rule,
-            source: "oidc:github",
-            task: Some(&self.task),
-        }
-    }
-
-    fn lineage(&self, issued_at: u64) -> Lineage<'_> {
-        Lineage {
-            id: "child",
-            ancestors: &[],
-            workload: &self.workload,
-            rule: &self.rule,
-            task: Some(&self.task),
-            kid: Some("kid"),
-            issued_at: UnixTime::from_secs(issued_at),
-        }
-    }
-}
-
-fn state(view: &ControlView) -> Vec<ControlWrite> {
-    let mut writes = view.write_back(UnixTime::EPOCH);
-    writes.sort_by(|a, b| a.slot.cmp(&b.slot));
-    writes
-}
 
 #[test]
 fn a_forged_entry_changes_nothing() {
@@ -189,18 +113,6 @@ fn two_that_wrote_at_once_come_to_the_same_and_the_store_gets_it() {
 }
 
 #[test]
-fn a_new_secret_seals_and_the_old_one_still_opens() {
-    let secret = |byte| ClusterSecret::new(zeroize::Zeroizing::new(vec![byte; 32])).unwrap();
-    let old = ControlView::new(vec![secret(1)], AFTER_END_SECS);
-    let by_old = seal(&old, hold_body(HoldKind::Rule, "ci", true));
-    let mut new = ControlView::new(vec![secret(2), secret(1)], AFTER_END_SECS);
-    assert!(new.apply(&by_old.sealed).unwrap().is_some());
-    let by_new = seal(&new, hold_body(HoldKind::Rule, "ci", false));
-    assert!(secret(2).open(&by_new.sealed).is_ok());
-    assert!(secret(1).open(&by_new.sealed).is_err());
-}
-
-#[test]
 fn reasons_are_cut_to_their_limit() {
     let reason = "é".repeat(MAX_REASON_CHARS + 9);
     let body = hold_body(HoldKind::Rule, "ci", true);
@@ -209,149 +121,6 @@ fn reasons_are_cut_to_their_limit() {
         .unwrap();
     let entry = cluster_secret().open(&write.sealed).unwrap();
     assert_eq!(entry.reason.chars().count(), MAX_REASON_CHARS);
-}
-
-#[test]
-fn nothing_is_admitted_when_control_was_silent_for_longer_than_d() {
-    let (view, names) = (view(), names());
-    let after = |ms: u64| Now {
-        unix_ms: T * 1000 + ms,
-        monotonic_ms: T * 1000 + ms,
-    };
-    assert_eq!(view.admit(&names.target(), after(2000)), Ok(()));
-    assert_eq!(
-        view.admit(&names.target(), after(2001)),
-        Err(Refusal::Silent)
-    );
-    let never = ControlView::new(vec![cluster_secret()], AFTER_END_SECS);
-    assert_eq!(never.admit(&names.target(), at(0)), Err(Refusal::Silent));
-}
-
-#[test]
-fn nothing_is_admitted_by_a_clock_that_stepped() {
-    let (view, names) = (view(), names());
-    let step = |secs: i64| {
-        let unix_ms = (T * 1000).checked_add_signed(secs * 1000).unwrap();
-        view.admit(
-            &names.target(),
-            Now {
-                unix_ms,
-                monotonic_ms: T * 1000,
-            },
-        )
-    };
-    for secs in [-3, -1, 0, 1, 5] {
-        assert_eq!(step(secs), Ok(()), "{secs}");
-    }
-    for secs in [-3600, -4, 6, 3600] {
-        assert!(
-            matches!(step(secs), Err(Refusal::ClockStep { .. })),
-            "{secs}"
-        );
-    }
-}
-
-#[test]
-fn a_hold_of_each_kind_closes_the_door_until_it_is_lifted() {
-    for (kind, value) in [
-        (HoldKind::Workload, "payments/deploy"),
-        (HoldKind::Owner, "payments"),
-        (HoldKind::Rule, "gh-deploy"),
-        (HoldKind::Source, "oidc:github"),
-    ] {
-        let (mut view, names) = (view(), names());
-        put(&mut view, hold_body(kind, "other", true));
-        assert_eq!(view.admit(&names.target(), at(T)), Ok(()));
-        put(&mut view, hold_body(kind, value, true));
-        let refused = view.admit(&names.target(), at(T));
-        assert!(
-            matches!(&refused, Err(Refusal::Held(hold)) if (hold.kind, hold.value.as_str()) == (kind, value)),
-            "{refused:?}"
-        );
-        assert_eq!(view.holds().len(), 2);
-        put(&mut view, hold_body(kind, value, false));
-        assert_eq!(view.admit(&names.target(), at(T)), Ok(()));
-    }
-}
-
-#[test]
-fn a_cut_off_of_each_kind_ends_one_second_after_its_last_dead_instant() {
-    for (kind, value) in [
-        (Kind::Workload, "payments/deploy"),
-        (Kind::Owner, "payments"),
-        (Kind::Rule, "gh-deploy"),
-    ] {
-        let (mut view, names) = (view(), names());
-        put(&mut view, cut(kind, value, T + 1));
-        let before = UnixTime::from_secs(T + 1);
-        let refused = Err(Refusal::CutOff { kind, before });
-        assert_eq!(view.admit(&names.target(), at(T + 1)), refused);
-        assert_eq!(view.admit(&names.target(), at(T + 2)), Ok(()));
-    }
-}
-
-#[test]
-fn nothing_is_admitted_for_a_task_that_ended_or_is_overdue() {
-    let names = names();
-    for state in [TaskState::Completed, TaskState::Revoked] {
-        let mut view = view();
-        put(&mut view, task_body(&names.task, state));
-        assert_eq!(
-            view.admit(&names.target(), at(T)),
-            Err(Refusal::TaskEnded { state })
-        );
-    }
-    let mut cut_off = view();
-    put(&mut cut_off, cut(Kind::Task, "payments/deploy-1", T - 100));
-    let ended = Err(Refusal::TaskEnded {
-        state: TaskState::Revoked,
-    });
-    assert_eq!(
-        cut_off.admit(&names.target(), at(T)),
-        ended,
-        "a task's cut-off is for ever"
-    );
-    let deadline = UnixTime::from_secs(T + 1);
-    let mut overdue = view();
-    let body = Body::Task {
-        task: names.task.clone(),
-        state: TaskState::Open,
-        purpose: String::new(),
-        deadline: Some(deadline),
-    };
-    put(&mut overdue, body);
-    assert_eq!(overdue.admit(&names.target(), at(T)), Ok(()));
-    let refused = Err(Refusal::TaskOverdue { deadline });
-    assert_eq!(overdue.admit(&names.target(), at(T + 1)), refused);
-}
-
-#[test]
-fn each_kind_of_cut_off_kills_what_was_issued_by_its_instant() {
-    let names = names();
-    for (kind, value) in [
-        (Kind::Credential, "child"),
-        (Kind::Credential, "parent"),
-        (Kind::Task, "payments/deploy-1"),
-        (Kind::Workload, "payments/deploy"),
-        (Kind::Owner, "payments"),
-        (Kind::Rule, "gh-deploy"),
-        (Kind::Key, "kid"),
-    ] {
-        let mut view = view();
-        let ancestors = ["parent".to_owned()];
-        let lineage = |issued_at| Lineage {
-            ancestors: &ancestors,
-            ..names.lineage(issued_at)
-        };
-        put(&mut view, cut(kind, "another/name", T));
-        assert_eq!(view.death(&lineage(T)), None);
-        put(&mut view, cut(kind, value, T));
-        assert_eq!(view.death(&lineage(T)), Some(kind), "{value}");
-        assert_eq!(view.death(&lineage(T + 1)), None, "{value}");
-    }
-    let mut view = view();
-    put(&mut view, task_body(&names.task, TaskState::Completed));
-    assert_eq!(view.death(&names.lineage(T + 5000)), Some(Kind::Task));
 }
 
 #[test]
@@ -383,12 +152,13 @@ fn the_feed_says_what_is_dead_in_the_words_of_a_verifier() {
     );
     assert!(dead(Kind::Task, "payments/deploy-1", last));
     assert_eq!(view.feed_entry("hold:owner:payments"), None);
+    view.heard(T * 1000, UnixTime::from_secs(last));
     assert!(view.feed_entries(UnixTime::from_secs(last)).is_empty());
 }
 
 #[test]
 fn served_keys_are_bounded_and_in_the_same_order_everywhere() {
-    let mut view = view();
+    let mut view = ControlView::new(vec![cluster_secret()], AFTER_END_SECS);
     let now = UnixTime::from_secs(10);
     for seed in 0..70 {
         let mut record = key_record("a", seed);
@@ -430,11 +200,12 @@ fn what_no_longer_matters_is_forgotten_and_holds_never_are() {
     put(&mut view, hold_body(HoldKind::Owner, "payments", true));
     put(&mut view, hold_body(HoldKind::Owner, "billing", false));
     put(&mut view, task_body(&names().task, TaskState::Completed));
-    view.purge(UnixTime::from_secs(T + 960));
-    assert_eq!(view.len(), 3, "the cut-off is over");
-    view.purge(UnixTime::from_secs(T + TOMBSTONE_SECS));
-    assert_eq!(view.len(), 1);
-    view.purge(UnixTime::from_secs(T * 1000));
+    for (secs, left) in [(960, 3), (TOMBSTONE_SECS, 1), (T * 1000, 1)] {
+        let now = UnixTime::from_secs(T + secs);
+        view.heard(0, now);
+        view.purge(now);
+        assert_eq!(view.len(), left, "after {secs} s");
+    }
     assert!(view.hold(HoldKind::Owner, "payments").is_some());
     assert!(!view.is_empty());
 }
