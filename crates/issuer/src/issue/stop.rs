@@ -152,6 +152,11 @@ impl Stop {
             MintError::Signer(crate::signer::SignerError::LeaseOver { .. }) => {
                 Self::no_signing_key()
             }
+            // Only details, with many scopes beside them, can be too deep or too long.
+            MintError::Details(_) | MintError::TooLong { .. } => Self::new(
+                Reason::Denied(DenialReason::AuthorizationDetails),
+                chain(&error),
+            ),
             error => {
                 let detail = chain(&error);
                 tracing::error!(error = detail, "a credential was not minted");

@@ -1,6 +1,6 @@
 //! Protocol D.5: what was encoded is parsed again and compared with what was meant.
 
-use dayfly_token::{Claims, Header, UnixTime, base64url};
+use dayfly_token::{Claims, Header, MAX_TOKEN_BYTES, UnixTime, base64url};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
@@ -62,6 +62,16 @@ pub(super) fn check(signed: &Signed, signer: &Signer, meant: &Meant<'_>) -> Resu
             .map_err(|_| MintError::Differs { member: "payload" })
     };
     let payload = decode(payload)?;
+    // Details are the one claim of any form and size: a token with them is read as a verifier will.
+    let details = !meant.content.authorization_details.is_empty();
+    if signed.text.len() > MAX_TOKEN_BYTES {
+        return Err(MintError::TooLong {
+            bytes: signed.text.len(),
+        });
+    }
+    if details {
+        Claims::parse(&payload).map_err(MintError::Details)?;
+    }
     let text =
         std::str::from_utf8(&payload).map_err(|_| MintError::Differs { member: "payload" })?;
     let read: ReadBack<'_> = serde_json::from_str(text).map_err(MintError::Decode)?;
@@ -102,11 +112,6 @@ fn check_in_depth(claims: &Claims, meant: &Meant<'_>) -> Result<(), MintError> {
     }
 }
 
-/// RFC 9396 section 2: every authorization detail has a type.
-fn is_typed(detail: &Map<String, Value>) -> bool {
-    detail.get("type").is_some_and(Value::is_string)
-}
-
 /// The first claim that differs from what is meant.
 fn difference(read: &ReadBack<'_>, meant: &Meant<'_>) -> Option<&'static str> {
     let Meant {
@@ -136,8 +141,7 @@ fn difference(read: &ReadBack<'_>, meant: &Meant<'_>) -> Option<&'static str> {
         ("cnf", read.cnf == meant.confirmation()),
         (
             "authorization_details",
-            read.authorization_details == content.authorization_details
-                && read.authorization_details.iter().all(is_typed),
+            read.authorization_details == content.authorization_details,
         ),
         ("rule", read.dfy.rule == issuance.rule.as_str()),
         ("env", read.dfy.env == issuance.environment.as_str()),
@@ -153,6 +157,7 @@ mod tests {
     use dayfly_token::{Confirmation, CredentialId, SpiffeId};
 
     use super::super::token::encode;
+    use super::super::{TokenContent, mint_token};
     use super::*;
     use crate::testing::{MintBench, at};
 
@@ -234,6 +239,37 @@ mod tests {
             undecodable
         );
         assert_eq!(checked(|claims| claims["exp"] = 1.5.into()), undecodable);
+    }
+
+    /// What becomes of a token with these authorization details.
+    fn with_details(details: &[Value]) -> Result<(), MintError> {
+        let details: Vec<Map<String, Value>> = details
+            .iter()
+            .map(|detail| detail.as_object().unwrap().clone())
+            .collect();
+        let bench = MintBench::new(Algorithm::EdDsa, at(T));
+        let (content, signer) = bench.parts();
+        let content = TokenContent {
+            authorization_details: &details,
+            ..content
+        };
+        mint_token(content, bench.issuance(), signer, at(T)).map(|_| ())
+    }
+
+    #[test]
+    fn details_that_no_verifier_reads_are_not_minted() {
+        let detail = |bytes: usize| serde_json::json!({ "type": "t", "note": "n".repeat(bytes) });
+        assert!(with_details(&[detail(900)]).is_ok());
+        let many = vec![detail(900); 16];
+        assert!(matches!(with_details(&many), Err(MintError::TooLong { bytes }) if bytes > 16_384));
+        let deep = (0..14).fold(serde_json::json!(1), |inner, _| serde_json::json!([inner]));
+        let deep = serde_json::json!({ "type": "t", "deep": deep });
+        assert!(matches!(with_details(&[deep]), Err(MintError::Details(_))));
+        let untyped = serde_json::json!({ "note": "n" });
+        assert!(matches!(
+            with_details(&[untyped]),
+            Err(MintError::Details(_))
+        ));
     }
 
     #[test]

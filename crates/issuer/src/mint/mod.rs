@@ -103,6 +103,8 @@ pub(crate) enum MintError {
     Authority(#[from] CaError),
     #[error("a verifier would not read the minted claims")]
     Claims(#[from] dayfly_token::ClaimsError),
+    #[error("a verifier would not read the authorization details")]
+    Details(#[source] dayfly_token::ClaimsError),
     #[error("a verifier would not read the minted header")]
     Header(#[from] dayfly_token::HeaderError),
     #[error("what was minted differs from the issuance in `{member}`")]
@@ -113,6 +115,8 @@ pub(crate) enum MintError {
     Decode(#[source] serde_json::Error),
     #[error("the token is not signed")]
     Signer(#[from] SignerError),
+    #[error("the token would have {bytes} bytes, more than verifiers read")]
+    TooLong { bytes: usize },
 }
 
 /// What a token says besides the issuance.

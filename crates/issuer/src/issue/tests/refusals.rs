@@ -432,3 +432,25 @@ fn a_request_that_contradicts_itself_is_a_defect() {
     let mut rig = Rig::new();
     assert_eq!(rig.reason(svid(), wants_certificate()), Reason::Internal);
 }
+
+#[test]
+fn what_no_verifier_would_read_is_the_fault_of_the_details_that_were_asked_for() {
+    let stop = super::super::stop::Stop::mint(crate::mint::MintError::TooLong { bytes: 20_000 });
+    let record = crate::audit::Record {
+        now: at(T),
+        decision: DecisionId::new(0, [0; 15]),
+        context: context("client_credentials"),
+        request: &wants(AUDIENCE),
+        principal: None,
+        evidence: None,
+        permit: None,
+        issuance: None,
+        policy_version: "v1",
+    };
+    let refused = refused(&stop.outcome(&record));
+    assert_eq!(
+        refused.reason,
+        Reason::Denied(DenialReason::AuthorizationDetails)
+    );
+    assert_eq!(refused.retry_after_secs, None);
+}
