@@ -4,6 +4,7 @@
 //! asks for are never looked at, so that none of them can find its way into a certificate.
 
 mod reader;
+mod roca;
 
 use reader::{Malformed, Reader};
 
@@ -28,7 +29,7 @@ pub enum CsrError {
     Attribute,
     /// A key that is never certified.
     #[error(
-        "the key of the request is not P-256, P-384, Ed25519, or RSA of 2048 to 4096 bits with exponent 65537"
+        "the key of the request is not P-256, P-384, Ed25519, or RSA of 2048 to 4096 bits with exponent 65537, or it is known to be weak"
     )]
     Key,
     /// Not one PKCS#10 request in DER.
@@ -202,7 +203,7 @@ fn public_key(spki: &[u8]) -> Result<(CsrKey, &[u8]), CsrError> {
     Ok((key, raw))
 }
 
-/// `RSAPublicKey` (RFC 8017 appendix A.1.1) with a modulus that is odd and of an allowed length.
+/// `RSAPublicKey` (RFC 8017 appendix A.1.1) with a modulus that is odd, of an allowed length, and not known to be weak.
 fn rsa_bits(raw: &[u8]) -> Result<u32, CsrError> {
     let mut outside = Reader::new(raw);
     let mut key = outside.enter(reader::SEQUENCE)?;
@@ -214,7 +215,8 @@ fn rsa_bits(raw: &[u8]) -> Result<u32, CsrError> {
         return Err(CsrError::Malformed);
     };
     let bits = u32::try_from(modulus.len() * 8).map_err(|_| CsrError::Key)? - first.leading_zeros();
-    if exponent != [1, 0, 1] || last % 2 == 0 || !(MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits) {
+    let sized = (MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits);
+    if exponent != [1, 0, 1] || last % 2 == 0 || !sized || roca::is_flawed(modulus) {
         return Err(CsrError::Key);
     }
     Ok(bits)
