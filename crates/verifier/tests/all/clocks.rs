@@ -6,9 +6,7 @@ use dayfly_keys::Algorithm;
 use dayfly_token::feed::{Entry, Kind};
 use dayfly_verifier::feed::Outcome;
 use dayfly_verifier::revocation::prefix;
-use dayfly_verifier::{
-    Freshness, Presented, RejectionCode as Code, RevocationSource, UnixTime, UnverifiedToken,
-};
+use dayfly_verifier::{Freshness, Presented, RejectionCode as Code, UnixTime, UnverifiedToken};
 
 use crate::feed::{authority, state};
 use crate::fixture::{AUDIENCE, Bench, NOW};
@@ -28,12 +26,7 @@ fn dying(value: &str, until: UnixTime) -> Entry {
 #[test]
 fn a_clock_that_was_set_back_makes_no_state_fresh() {
     let bench = Bench::new(Algorithm::EdDsa);
-    let verifier = bench
-        .authority
-        .verifier(AUDIENCE)
-        .revocation(RevocationSource::Follow)
-        .build()
-        .unwrap();
+    let verifier = bench.following();
     verifier.revocations().heard(NOW);
     for (behind_secs, fresh) in [(0, true), (60, true), (61, false), (HOUR, false)] {
         let now = NOW.saturating_sub(behind_secs);
@@ -53,12 +46,7 @@ fn a_clock_that_was_set_back_makes_no_state_fresh() {
 #[test]
 fn a_clock_that_ran_ahead_for_a_while_forgets_nothing() {
     let bench = Bench::new(Algorithm::EdDsa);
-    let verifier = bench
-        .authority
-        .verifier(AUDIENCE)
-        .revocation(RevocationSource::Follow)
-        .build()
-        .unwrap();
+    let verifier = bench.following();
     let token = bench.authority.token(AUDIENCE).id("a").mint(NOW).unwrap();
     let revocations = Arc::clone(verifier.revocations());
     revocations.heard(NOW);

@@ -40,6 +40,15 @@ impl Bench {
         [Self::new(Algorithm::EdDsa), Self::new(Algorithm::Es256)]
     }
 
+    /// A verifier that wants to hear of revocations, and has heard nothing.
+    pub fn following(&self) -> Verifier {
+        let builder = self.authority.verifier(AUDIENCE);
+        builder
+            .revocation(RevocationSource::Follow)
+            .build()
+            .unwrap()
+    }
+
     pub fn good(&self) -> String {
         self.authority.token(AUDIENCE).mint(NOW).unwrap()
     }

@@ -6,7 +6,7 @@ use dayfly_keys::Algorithm;
 use dayfly_token::feed::{Entry, FOREVER, Kind};
 use dayfly_verifier::axum::{Caller, RequiredScope, Scoped};
 use dayfly_verifier::revocation::prefix;
-use dayfly_verifier::{PeerCertificate, RevocationSource, Verified};
+use dayfly_verifier::{PeerCertificate, Verified};
 use http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Request, Response, StatusCode};
 use tower::ServiceExt as _;
@@ -238,12 +238,7 @@ async fn the_certificate_of_the_connection_proves_a_binding() {
 #[tokio::test]
 async fn a_lost_revocation_state_is_the_apis_trouble() {
     let bench = Bench::new(Algorithm::EdDsa);
-    let verifier = bench
-        .authority
-        .verifier(AUDIENCE)
-        .revocation(RevocationSource::Follow)
-        .build()
-        .unwrap();
+    let verifier = bench.following();
     let api = routes().layer(verifier.layer().clock(|| NOW));
     let good = format!("Bearer {}", bench.good());
     let response = api

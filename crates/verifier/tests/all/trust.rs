@@ -192,12 +192,7 @@ fn an_unknown_key_becomes_known_by_trust_alone() {
 #[test]
 fn a_feed_can_only_take_away() {
     let bench = Bench::new(Algorithm::EdDsa);
-    let verifier = bench
-        .authority
-        .verifier(AUDIENCE)
-        .revocation(RevocationSource::Follow)
-        .build()
-        .unwrap();
+    let verifier = bench.following();
     let mut state = FeedState::new(
         ISSUER.to_owned(),
         bench.authority.feed_keys(),
