@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::config::OidcIssuerConfig;
-use super::preset;
+use super::{attributes, preset};
 use crate::AttestError;
 
 /// Leeway for clocks, in seconds: the platforms' clocks and ours are synchronised.
@@ -58,7 +58,7 @@ impl OidcClaims {
             issued_at,
             expires_at,
             single_use_id: id.filter(|_| config.single_use),
-            attributes: flatten(&claims)?,
+            attributes: attributes::of_claims(&claims)?,
             informational: preset::informational(&claims),
         })
     }
@@ -153,52 +153,6 @@ fn optional<'a, T: Deserialize<'a>>(
         .get(claim)
         .map(|value| T::deserialize(value).map_err(|_| AttestError::claim(claim, problem)))
         .transpose()
-}
-
-/// The claims by name, nested ones with their names joined by dots. What has no [`Attribute`] (null, fractions, lists
-/// of other things than strings) is left out: no rule can match it.
-fn flatten(claims: &Map<String, Value>) -> Result<BTreeMap<String, Attribute>, AttestError> {
-    let mut attributes = BTreeMap::new();
-    flatten_into(&mut attributes, "", claims)?;
-    Ok(attributes)
-}
-
-/// The depth is limited by the strict parser.
-fn flatten_into(
-    attributes: &mut BTreeMap<String, Attribute>,
-    prefix: &str,
-    members: &Map<String, Value>,
-) -> Result<(), AttestError> {
-    for (member, value) in members {
-        let name = format!("{prefix}{member}");
-        if let Value::Object(inner) = value {
-            flatten_into(attributes, &format!("{name}."), inner)?;
-            continue;
-        }
-        let Some(attribute) = attribute_of(value) else {
-            continue;
-        };
-        // `{"a.b": 1, "a": {"b": 2}}`: a rule on `a.b` must not depend on which one is read last.
-        if attributes.contains_key(&name) {
-            return Err(AttestError::claim(&name, "stands there twice, once nested"));
-        }
-        attributes.insert(name, attribute);
-    }
-    Ok(())
-}
-
-fn attribute_of(value: &Value) -> Option<Attribute> {
-    match value {
-        Value::String(text) => Some(Attribute::Text(text.clone())),
-        Value::Bool(flag) => Some(Attribute::Flag(*flag)),
-        Value::Number(number) => number.as_i64().map(Attribute::Integer),
-        Value::Array(values) => values
-            .iter()
-            .map(|value| value.as_str().map(str::to_owned))
-            .collect::<Option<Vec<_>>>()
-            .map(Attribute::List),
-        Value::Null | Value::Object(_) => None,
-    }
 }
 
 #[cfg(test)]
@@ -355,52 +309,6 @@ mod tests {
         ] {
             assert_eq!(code(json!({"jti": id})), "bad_claim");
         }
-    }
-
-    #[test]
-    fn claims_become_attributes() {
-        let claims = with(json!({
-            "kubernetes.io": {"namespace": "prod", "serviceaccount": {"name": "sa", "uid": "u"}},
-            "flag": true, "text_flag": "true", "count": -7, "big": u64::MAX, "half": 0.5, "nothing": null,
-            "groups": ["a", "b"], "mixed": ["a", 1], "none": [], "deep": {"empty": {}},
-        }))
-        .unwrap();
-        let text = |text: &str| Some(Attribute::Text(text.to_owned()));
-        let get = |name: &str| claims.attributes.get(name).cloned();
-        assert_eq!(get("kubernetes.io.namespace"), text("prod"));
-        assert_eq!(get("kubernetes.io.serviceaccount.uid"), text("u"));
-        assert_eq!(get("flag"), Some(Attribute::Flag(true)));
-        assert_eq!(get("text_flag"), text("true"));
-        assert_eq!(get("count"), Some(Attribute::Integer(-7)));
-        assert_eq!(
-            get("groups"),
-            Some(Attribute::List(vec!["a".to_owned(), "b".to_owned()]))
-        );
-        assert_eq!(get("none"), Some(Attribute::List(Vec::new())));
-        for left_out in [
-            "big",
-            "half",
-            "nothing",
-            "mixed",
-            "deep",
-            "deep.empty",
-            "kubernetes.io",
-        ] {
-            assert_eq!(get(left_out), None, "{left_out}");
-        }
-    }
-
-    #[test]
-    fn one_name_one_claim() {
-        assert_eq!(code(json!({"a.b": "1", "a": {"b": "2"}})), "bad_claim");
-        assert_eq!(
-            code(json!({"a": {"b.c": "1", "b": {"c": "1"}}})),
-            "bad_claim"
-        );
-        assert_eq!(
-            code(json!({"a.b": {"c": "1"}, "a": {"b": "1"}})),
-            "accepted"
-        );
     }
 
     #[test]

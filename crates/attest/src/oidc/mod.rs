@@ -1,6 +1,7 @@
 //! OIDC issuers: their configuration, their keys kept fresh, and the check of their tokens.
 
 mod algorithm;
+mod attributes;
 mod claims;
 mod config;
 mod fetched;
