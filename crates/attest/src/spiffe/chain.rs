@@ -188,13 +188,10 @@ impl Authorities {
     /// The limits of the path's anchor, if it keeps them.
     fn limits_of(&self, path: &VerifiedPath<'_>, now: UnixTime) -> Option<&AnchorLimits> {
         let depth = u32::try_from(path.intermediate_certificates().count()).unwrap_or(u32::MAX);
-        let used = path.anchor();
+        // With its name constraints: another certificate for the same key has limits of its own.
         let candidates = self.anchors.iter().zip(&self.limits);
         candidates
-            .filter(|(anchor, _)| {
-                anchor.subject == used.subject
-                    && anchor.subject_public_key_info == used.subject_public_key_info
-            })
+            .filter(|(anchor, _)| *anchor == path.anchor())
             .map(|(_, limits)| limits)
             .find(|limits| limits.allow(depth, now))
     }

@@ -27,6 +27,12 @@ impl Ca {
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
+    /// Another self-signed certificate for the key of this one.
+    pub(crate) fn again(&self, params: CertificateParams) -> Self {
+        let key = KeyPair::try_from(self.0.key().serialize_der()).unwrap();
+        Self(CertifiedIssuer::self_signed(params, key).unwrap())
+    }
+
     pub(crate) fn intermediate(&self, params: CertificateParams) -> Self {
         Self(CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), &self.0).unwrap())
     }

@@ -2,11 +2,11 @@
 
 use dayfly_attest::{Evidence, OidcIssuers, TrustBundles};
 use dayfly_token::UnixTime;
-use rcgen::{BasicConstraints, IsCa, KeyUsagePurpose};
+use rcgen::{BasicConstraints, CustomExtension, IsCa, KeyUsagePurpose};
 
 use crate::ca::{
     Ca, TRUST_DOMAIN, WORKLOAD, attest_at, bundle_of, ca_params, extension, instant,
-    intermediate_params, leaf_params, named, outcome, outcome_at, peer, trusting, uri,
+    intermediate_params, leaf_params, outcome, outcome_at, peer, trusting, uri,
 };
 use crate::svid_rules::Change;
 use crate::{NOW, attestor};
@@ -285,27 +285,29 @@ async fn another_signature_of_the_ca_is_the_same_evidence() {
     assert_ne!(first.1, second.1);
 }
 
+/// permittedSubtrees { uniformResourceIdentifier "prod.example" }
+fn uri_constraint() -> CustomExtension {
+    let host = TRUST_DOMAIN.as_bytes();
+    let length = host.len() as u8;
+    let mut content = vec![
+        0x30,
+        6 + length,
+        0xa0,
+        4 + length,
+        0x30,
+        2 + length,
+        0x86,
+        length,
+    ];
+    content.extend_from_slice(host);
+    extension(&[2, 5, 29, 30], content, true)
+}
+
 #[tokio::test]
 async fn name_constraints_on_uris_fail_closed() {
     let root = Ca::root(TRUST_DOMAIN);
     let mut params = intermediate_params("constrained");
-    // permittedSubtrees { uniformResourceIdentifier "prod.example" }
-    let host = b"prod.example";
-    let mut content = vec![
-        0x30,
-        6 + host.len() as u8,
-        0xa0,
-        4 + host.len() as u8,
-        0x30,
-        2 + host.len() as u8,
-        0x86,
-        host.len() as u8,
-    ];
-    content.extend_from_slice(host);
-    params
-        .custom_extensions
-        .push(extension(&[2, 5, 29, 30], content, true));
-    params.distinguished_name = named("constrained");
+    params.custom_extensions.push(uri_constraint());
     let constrained = root.intermediate(params);
     assert_eq!(
         outcome(
@@ -315,4 +317,48 @@ async fn name_constraints_on_uris_fail_closed() {
         .await,
         "untrusted_chain"
     );
+}
+
+#[tokio::test]
+async fn certificates_of_one_authority_do_not_lend_each_other_their_limits() {
+    // One key, one name: a certificate that is over, and one in force that may not sign such names.
+    let mut over = ca_params(TRUST_DOMAIN);
+    over.not_after = instant(NOW.as_secs() - 1);
+    let over = Ca::self_signed(over);
+    let mut constrained = ca_params(TRUST_DOMAIN);
+    constrained.custom_extensions.push(uri_constraint());
+    let constrained = over.again(constrained);
+    let both = TrustBundles::load(vec![bundle_of(TRUST_DOMAIN, &[&over, &constrained])]).unwrap();
+    assert_eq!(outcome(both, &[&over.svid().der]).await, "untrusted_chain");
+    let in_force = over.again(ca_params(TRUST_DOMAIN));
+    let both = TrustBundles::load(vec![bundle_of(TRUST_DOMAIN, &[&over, &in_force])]).unwrap();
+    assert_eq!(outcome(both, &[&over.svid().der]).await, "accepted");
+}
+
+#[tokio::test]
+async fn nothing_stands_behind_the_last_field() {
+    // A zero byte within the outermost sequence: the signature covers none of it.
+    let longer = |der: &[u8]| {
+        let length = u16::from_be_bytes([der[2], der[3]]) + 1;
+        let mut longer = vec![der[0], der[1]];
+        longer.extend_from_slice(&length.to_be_bytes());
+        longer.extend_from_slice(&der[4..]);
+        longer.push(0);
+        longer
+    };
+    let root = Ca::root(TRUST_DOMAIN);
+    let middle = root.intermediate(intermediate_params("middle"));
+    let leaf = middle.svid();
+    assert_eq!(leaf.der[..2], [0x30, 0x82], "a length of two bytes");
+    let good: &[&[u8]] = &[&leaf.der, &middle.der()];
+    assert_eq!(outcome(trusting(&root), good).await, "accepted");
+    for chain in [
+        [longer(&leaf.der), middle.der()],
+        [leaf.der.clone(), longer(&middle.der())],
+    ] {
+        assert_eq!(
+            outcome(trusting(&root), &[&chain[0], &chain[1]]).await,
+            "untrusted_chain"
+        );
+    }
 }
