@@ -119,7 +119,7 @@ impl BundleDocument {
         let mut authorities = Vec::new();
         for (index, section) in <(SectionKind, Vec<u8>)>::pem_slice_iter(bytes).enumerate() {
             let (kind, der) = section.map_err(|error: pem::Error| BundleError::Pem {
-                reason: error.to_string(),
+                reason: problem_of(&error).to_owned(),
             })?;
             if kind != SectionKind::Certificate {
                 return Err(BundleError::OtherSection { index });
@@ -155,6 +155,15 @@ impl BundleDocument {
             sequence: whole_number(&document, "spiffe_sequence")?,
             refresh_hint_secs: whole_number(&document, "spiffe_refresh_hint")?,
         })
+    }
+}
+
+/// What is wrong with the PEM. The error's own text quotes the line, which may be a key that lost its line ends.
+const fn problem_of(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::IllegalSectionStart { .. } => "the first line of a section is malformed",
+        pem::Error::MissingSectionEnd { .. } => "a section has no end",
+        _ => "a section cannot be decoded",
     }
 }
 

@@ -357,3 +357,25 @@ fn documents_hand_out_spiffe_types() {
     assert_eq!(parsed.x509.trust_domain().as_str(), TRUST_DOMAIN);
     assert_eq!(parsed.x509.authorities()[0].as_bytes(), root.der());
 }
+
+#[test]
+fn a_key_that_was_put_there_by_accident_is_not_shown() {
+    // Line ends get lost in variables and templates; then a whole file is one line.
+    let key = rcgen::KeyPair::generate().unwrap().serialize_pem();
+    let body = key.lines().nth(1).unwrap().to_owned();
+    let one_line = key.replace('\n', "");
+    for text in [
+        one_line.clone(),
+        one_line.trim_end_matches('-').to_owned(),
+        format!("{one_line}x"),
+        key.replace("-----END", "----END"),
+        key,
+    ] {
+        let refused = load(text).unwrap_err();
+        let shown = crate::shown(&refused);
+        for secret in [body.clone(), format!("{:?}", body.as_bytes())] {
+            let secret = secret.trim_matches(['[', ']']);
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
+}

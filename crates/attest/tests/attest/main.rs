@@ -55,3 +55,9 @@ fn attestor(bundles: TrustBundles, issuers: OidcIssuers) -> Attestor {
 fn no_bundles() -> TrustBundles {
     TrustBundles::load(Vec::new()).unwrap()
 }
+
+/// An error and all its sources, as a log or a panic would show them.
+fn shown(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(|error| format!("{error} {error:?}\n")).collect()
+}
