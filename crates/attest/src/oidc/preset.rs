@@ -1,7 +1,6 @@
 //! What is known of the platforms.
 
 use dayfly_policy::Preset;
-use dayfly_token::Slug;
 use serde_json::{Map, Value};
 
 use super::config::OidcIssuerConfig;
@@ -139,10 +138,10 @@ pub(crate) fn informational(claims: &Map<String, Value>) -> Map<String, Value> {
     chosen
 }
 
-/// The digest under which a token counts once: of the issuer's name and the `jti`, never of the token, which has
-/// several spellings (an ECDSA signature has a twin).
-pub(crate) fn single_use_digest(issuer: &Slug, jti: &str) -> [u8; 32] {
-    crate::digest::of_parts(&[issuer.as_str().as_bytes(), jti.as_bytes()])
+/// The digest under which a token counts once: of the issuer's identifier and the `jti`. Not of its name in the
+/// configuration, which may change, and never of the token, which has several spellings (an ECDSA signature has a twin).
+pub(crate) fn single_use_digest(issuer: &str, jti: &str) -> [u8; 32] {
+    crate::digest::of_parts(&[issuer.as_bytes(), jti.as_bytes()])
 }
 
 #[cfg(test)]

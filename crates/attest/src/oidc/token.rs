@@ -61,7 +61,7 @@ impl OidcIssuers {
         let single_use = claims
             .single_use_id
             .as_deref()
-            .map(|jti| preset::single_use_digest(issuer.name(), jti));
+            .map(|jti| preset::single_use_digest(issuer.identifier(), jti));
         Ok(ProvenToken {
             issuer: issuer.name().clone(),
             issuer_url: issuer.identifier().to_owned(),

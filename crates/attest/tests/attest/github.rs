@@ -92,6 +92,32 @@ async fn each_token_counts_once_by_its_id() {
 }
 
 #[tokio::test]
+async fn another_name_of_the_issuer_makes_no_token_fresh() {
+    let signer = Signer::new("RS256", "k");
+    let jwks = json!({"keys": [signer.jwk()]});
+    let token = signer.token(&claims());
+    let mut renamed = config();
+    renamed.name = "github-com".parse().unwrap();
+    let mut enterprise = config();
+    enterprise.issuer = format!("{GITHUB}/octo-enterprise");
+    let mut of_enterprise = claims();
+    of_enterprise["iss"] = json!(enterprise.issuer);
+    let first = attest(&knowing(config(), &jwks), &token, NOW)
+        .await
+        .unwrap();
+    let again = attest(&knowing(renamed, &jwks), &token, NOW).await.unwrap();
+    assert_eq!(first.single_use, again.single_use);
+    let token = signer.token(&of_enterprise);
+    let other = attest(&knowing(enterprise, &jwks), &token, NOW)
+        .await
+        .unwrap();
+    assert_ne!(
+        first.single_use, other.single_use,
+        "an id is its issuer's own"
+    );
+}
+
+#[tokio::test]
 async fn pins_have_to_be_there_as_text() {
     let (signer, attestor) = setup();
     for claim in [

@@ -394,8 +394,8 @@ async fn twin_signatures_are_one_piece_of_evidence() {
     assert_eq!(first.digest, second.digest);
     assert_eq!(first.single_use, second.single_use);
     let expected = [
-        &[0, 0, 0, 0, 0, 0, 0, 4][..],
-        b"corp",
+        &(CORP.len() as u64).to_be_bytes()[..],
+        CORP.as_bytes(),
         &[0, 0, 0, 0, 0, 0, 0, 3],
         b"one",
     ];
