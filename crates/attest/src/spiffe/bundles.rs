@@ -105,7 +105,7 @@ impl TrustBundles {
     /// force; so does a SPIFFE bundle document whose sequence number went back.
     pub fn reload(&self) -> Vec<BundleReport> {
         let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        self.put_in_force(&sources)
+        self.put_in_force(read_all(&sources))
     }
 
     /// Takes other sources in place of those in use, and reads them all. It reads files, and so blocks.
@@ -119,14 +119,13 @@ impl TrustBundles {
         check_distinct(&sources)?;
         let mut current = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         let in_force = self.in_force.load();
-        for source in &sources {
-            if !in_force.domains.contains_key(&source.trust_domain) {
-                source.read()?;
-            }
+        let mut read = read_all(&sources);
+        let is_new = |read: &(TrustDomain, _)| !in_force.domains.contains_key(&read.0);
+        if let Some(failed) = read.iter().position(|read| is_new(read) && read.1.is_err()) {
+            read.swap_remove(failed).1?;
         }
-        drop(in_force);
         *current = sources;
-        Ok(self.put_in_force(&current))
+        Ok(self.put_in_force(read))
     }
 
     /// It grows with every change of what is in force.
@@ -154,23 +153,21 @@ impl TrustBundles {
     }
 
     /// The caller holds the lock of the sources, so that two reloads cannot overtake each other.
-    fn put_in_force(&self, sources: &[BundleSource]) -> Vec<BundleReport> {
+    fn put_in_force(&self, read: Vec<Read>) -> Vec<BundleReport> {
         let old = self.in_force.load_full();
         let mut domains = BTreeMap::new();
-        let mut reports = Vec::with_capacity(sources.len());
-        for source in sources {
-            let known = old.domains.get(&source.trust_domain);
-            let (kept, outcome) = replacement(source, known);
+        let mut reports = Vec::with_capacity(read.len());
+        for (trust_domain, loaded) in read {
+            let known = old.domains.get(&trust_domain);
+            let (kept, outcome) = replacement(&trust_domain, loaded, known);
+            reports.push(report(&trust_domain, outcome));
             if let Some(loaded) = kept {
-                domains.insert(source.trust_domain.clone(), loaded);
+                domains.insert(trust_domain, loaded);
             }
-            reports.push(report(&source.trust_domain, outcome));
         }
         for trust_domain in old.domains.keys() {
-            if !sources
-                .iter()
-                .any(|source| source.trust_domain == *trust_domain)
-            {
+            let is_reported = |report: &BundleReport| report.trust_domain == *trust_domain;
+            if !reports.iter().any(is_reported) {
                 reports.push(report(trust_domain, ReloadOutcome::Removed));
             }
         }
@@ -264,15 +261,21 @@ impl TrustBundles {
     }
 }
 
-/// What stays in force for a source, and what to report.
+/// What a source said.
+type Read = (TrustDomain, Result<Loaded, TrustBundlesError>);
+
+fn read_all(sources: &[BundleSource]) -> Vec<Read> {
+    let read = |source: &BundleSource| (source.trust_domain.clone(), source.read());
+    sources.iter().map(read).collect()
+}
+
+/// What stays in force for a trust domain, and what to report.
 fn replacement(
-    source: &BundleSource,
+    trust_domain: &TrustDomain,
+    read: Result<Loaded, TrustBundlesError>,
     known: Option<&Arc<Loaded>>,
 ) -> (Option<Arc<Loaded>>, ReloadOutcome) {
-    let loaded = match source
-        .read()
-        .and_then(|new| forward_only(source, new, known))
-    {
+    let loaded = match read.and_then(|new| forward_only(trust_domain, new, known)) {
         Ok(loaded) => loaded,
         Err(error) => return (known.cloned(), ReloadOutcome::Kept { error }),
     };
@@ -292,14 +295,14 @@ fn replacement(
 
 /// An older document would bring back an authority that was taken out.
 fn forward_only(
-    source: &BundleSource,
+    trust_domain: &TrustDomain,
     new: Loaded,
     known: Option<&Arc<Loaded>>,
 ) -> Result<Loaded, TrustBundlesError> {
     let current = known.and_then(|known| known.document.sequence);
     match (current, new.document.sequence) {
         (Some(current), Some(found)) if found < current => Err(TrustBundlesError::Refused {
-            trust_domain: source.trust_domain.clone(),
+            trust_domain: trust_domain.clone(),
             source: BundleError::Rollback { current, found },
         }),
         _ => Ok(new),
