@@ -41,7 +41,8 @@ pub struct OidcIssuerConfig {
     /// Whether it, or its keys, may be on this machine or at an address that is not public; a name that leads to one
     /// counts as one.
     pub allow_private: bool,
-    /// Whether it may be fetched without TLS. Only from this machine, and only for tests.
+    /// Whether it may be fetched without TLS. Only from this machine, and only for tests: names that lead to private
+    /// addresses are then followed too.
     pub danger_allow_http: bool,
 }
 

@@ -180,6 +180,7 @@ mod tests {
     fn endpoints_may_have_a_query() {
         assert!(check_endpoint("https://idp.example/keys?p=policy", PUBLIC).is_ok());
         assert!(check_endpoint("https://idp.example/keys#x", PUBLIC).is_err());
+        assert!(check_endpoint("https://[::ffff:127.0.0.1]/keys", PUBLIC).is_err());
         assert!(check_issuer("https://idp.example/keys?p=policy", PUBLIC).is_err());
     }
 
@@ -210,7 +211,11 @@ mod tests {
             "https://127.0.0.1:8443",
             "https://10.1.2.3",
             "https://[::1]:1",
+            "https://[::ffff:7f00:1]",
+            "https://[64:ff9b::a00:1]",
+            "https://0.0.0.0",
             "https://localhost",
+            "https://idp.localhost",
             "https://8.8.8.8",
         ] {
             assert!(matches!(

@@ -39,6 +39,10 @@ pub(crate) struct Behaviour {
     pub(crate) delay: Option<Duration>,
     /// Send bytes for ever.
     pub(crate) endless: bool,
+    /// Send a blank now and then, for ever.
+    pub(crate) drip: bool,
+    /// What the JWK Set claims to be encoded with.
+    pub(crate) encoding: Option<&'static str>,
 }
 
 /// Counts of requests.
@@ -213,6 +217,13 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
             futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b' '; 4096]));
         return Response::new(Body::from_stream(chunks));
     }
+    if is_jwks && behaviour.drip {
+        let drops = futures_util::stream::unfold((), async |()| {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            Some((Ok::<_, std::io::Error>(" "), ()))
+        });
+        return Response::new(Body::from_stream(drops));
+    }
     let seen = request.headers().get("if-none-match");
     if is_jwks
         && behaviour.etag.is_some()
@@ -238,6 +249,9 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     let mut response = Response::builder().header("content-type", "application/json");
     if let Some(value) = behaviour.cache_control {
         response = response.header("cache-control", value);
+    }
+    if let Some(value) = behaviour.encoding.filter(|_| is_jwks) {
+        response = response.header("content-encoding", value);
     }
     if let Some(value) = behaviour.etag.filter(|_| is_jwks) {
         response = response.header("etag", value);

@@ -272,6 +272,11 @@ async fn bad_answers_are_refused() {
             Box::new(|answer| answer.jwks_status = Some((204, String::new()))),
         ),
         (
+            "compressed",
+            Box::new(|answer| answer.encoding = Some("gzip")),
+        ),
+        ("drop by drop", Box::new(|answer| answer.drip = true)),
+        (
             "304 unasked",
             Box::new(|answer| answer.jwks_status = Some((304, String::new()))),
         ),
@@ -280,8 +285,12 @@ async fn bad_answers_are_refused() {
         let idp = Idp::start(&[&signer]).await;
         idp.change(change);
         let token = signer.token(&idp.claims());
+        let timing = RefreshTiming {
+            fetch_timeout: MILLISECOND * 1_000,
+            ..RefreshTiming::default()
+        };
         assert_eq!(
-            code(&knowing_one(&idp), &token).await,
+            code(&knowing(vec![idp.config("idp")], timing), &token).await,
             "issuer_unavailable",
             "{name}"
         );

@@ -3,7 +3,8 @@
 use dayfly_policy::{Attribute, Method, Source};
 use dayfly_token::UnixTime;
 use rcgen::{
-    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, IsCa,
+    KeyUsagePurpose, SanType,
 };
 
 use crate::NOW;
@@ -198,6 +199,70 @@ async fn only_strict_spiffe_ids() {
             outcome(trusting(&root), &[&leaf.der]).await,
             "not_an_svid",
             "{id:?}"
+        );
+    }
+}
+
+/// A general name: its tag and its bytes.
+type Name<'a> = (u8, &'a [u8]);
+
+/// A subject alternative name extension with these general names.
+fn alternative_names(names: &[Name<'_>]) -> CustomExtension {
+    let mut content = Vec::new();
+    for (tag, name) in names {
+        content.extend_from_slice(&[*tag, u8::try_from(name.len()).unwrap()]);
+        content.extend_from_slice(name);
+    }
+    let mut sequence = vec![0x30, u8::try_from(content.len()).unwrap()];
+    sequence.append(&mut content);
+    extension(&[2, 5, 29, 17], sequence, true)
+}
+
+#[tokio::test]
+async fn other_names_are_no_identity() {
+    const URI: u8 = 0x86;
+    const EMAIL: u8 = 0x81;
+    const DNS: u8 = 0x82;
+    const ADDRESS: u8 = 0x87;
+    let id = WORKLOAD.as_bytes();
+    // otherName { 1.2.3, [0] UTF8String WORKLOAD }
+    let length = id.len() as u8;
+    let mut other = vec![0x06, 0x02, 0x2a, 0x03, 0xa0, 2 + length, 0x0c, length];
+    other.extend_from_slice(id);
+    let other = (0xa0, other.as_slice());
+    let cases: &[(&[Name<'_>], &str)] = &[
+        (&[(URI, id)], "accepted"),
+        (
+            &[
+                other,
+                (EMAIL, b"a@prod.example"),
+                (ADDRESS, &[10, 0, 0, 1]),
+                (DNS, b"a.internal"),
+                (URI, id),
+            ],
+            "accepted",
+        ),
+        (&[other], "not_an_svid"),
+        (&[(EMAIL, id)], "not_an_svid"),
+        (&[(DNS, id)], "not_an_svid"),
+        (&[(ADDRESS, &[10, 0, 0, 1])], "not_an_svid"),
+        (&[(URI, id), (URI, b"\xff\xfe")], "not_an_svid"),
+        (&[(URI, b"\xff\xfe"), (URI, id)], "not_an_svid"),
+        (&[(URI, id), (URI, b"")], "not_an_svid"),
+        (&[(URI, b"spiffe://prod.example/\xc3\xa9")], "not_an_svid"),
+        (&[(0x30, id), (URI, id)], "not_an_svid"),
+        (&[], "not_an_svid"),
+    ];
+    let root = Ca::root(TRUST_DOMAIN);
+    for (names, expected) in cases {
+        let mut params = leaf_params(WORKLOAD);
+        params.subject_alt_names.clear();
+        params.custom_extensions.push(alternative_names(names));
+        let leaf = root.issue(&params);
+        assert_eq!(
+            outcome(trusting(&root), &[&leaf.der]).await,
+            *expected,
+            "{names:?}"
         );
     }
 }
