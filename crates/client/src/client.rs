@@ -208,7 +208,8 @@ impl Client {
         }
     }
 
-    async fn try_token(&self, request: &TokenRequest) -> Result<Token, ClientError> {
+    /// One attempt of [`Self::token`].
+    pub(crate) async fn try_token(&self, request: &TokenRequest) -> Result<Token, ClientError> {
         let connection = self.session.connection().await?;
         let metadata = self.session.metadata_by(&connection).await?;
         let mut form = self.session.evidence(&connection, true).await?;

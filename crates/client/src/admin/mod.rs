@@ -314,7 +314,8 @@ async fn own_token(
         return Ok(None);
     }
     let request = TokenRequest::new(client.issuer()).scope(right.scope());
-    let token = client.token(&request).await?;
+    // Once: it is part of an attempt, and the attempts are counted there.
+    let token = client.try_token(&request).await?;
     Ok(Some(Secret::new(token.secret().expose())))
 }
 

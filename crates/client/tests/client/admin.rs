@@ -224,6 +224,27 @@ async fn with_a_token_of_its_own_for_each_call() {
 }
 
 #[tokio::test]
+async fn patience_is_not_multiplied() {
+    let stage = Stage::new().await;
+    stage.script.always(TOKEN, |_| Answer::unavailable("0"));
+    let client = stage
+        .client()
+        .source(Source::token("eyJ.o.t".to_owned()))
+        .build()
+        .unwrap();
+    let admin = client.admin();
+    let error = admin.holds().await.unwrap_err();
+    assert_eq!(error.code(), Some("temporarily_unavailable"));
+    assert_eq!(
+        stage.seen(TOKEN).len(),
+        4,
+        "the attempts of one call, not their square"
+    );
+    admin.introspect(&Secret::new("eyJ.a.b")).await.unwrap_err();
+    assert_eq!(stage.seen(TOKEN).len(), 8);
+}
+
+#[tokio::test]
 async fn with_the_given_token() {
     let stage = Stage::new().await;
     script(&stage.script);
