@@ -69,26 +69,7 @@ impl ClientBuilder {
 
     /// Checks the settings. No connection is made yet, and no file of a [`Source`] is read.
     pub fn build(self) -> Result<Client, ClientError> {
-        let issuer_url = Url::parse(&self.issuer).map_err(|error| ClientError::Configuration {
-            reason: format!("the issuer `{}` is no URL: {error}", self.issuer),
-        })?;
-        let secure =
-            issuer_url.scheme() == "https" || (self.insecure && issuer_url.scheme() == "http");
-        if !secure {
-            return Err(ClientError::Unencrypted { url: self.issuer });
-        }
-        if issuer_url.query().is_some()
-            || issuer_url.fragment().is_some()
-            || !issuer_url.username().is_empty()
-        {
-            // RFC 8414 section 2: scheme, host, port and path, nothing else.
-            return Err(ClientError::Configuration {
-                reason: format!(
-                    "the issuer `{}` has a user, a query or a fragment",
-                    self.issuer
-                ),
-            });
-        }
+        let issuer_url = self.issuer_url()?;
         if self.identity.is_some() && matches!(self.source, Some(Source::Svid { .. })) {
             return Err(ClientError::Configuration {
                 reason: "there are two client certificates: an identity and an SVID source"
@@ -113,12 +94,36 @@ impl ClientBuilder {
             session: Arc::new(session),
         })
     }
+
+    /// The issuer's URL; it is not repeated before it is known to have no password in it.
+    fn issuer_url(&self) -> Result<Url, ClientError> {
+        let refused = |reason: String| ClientError::Configuration { reason };
+        let url = Url::parse(&self.issuer)
+            .map_err(|error| refused(format!("the issuer is no URL: {error}")))?;
+        // RFC 8414 section 2: scheme, host, port and path, nothing else.
+        if !url.has_host()
+            || url.query().is_some()
+            || url.fragment().is_some()
+            || !url.username().is_empty()
+            || url.password().is_some()
+        {
+            return Err(refused(
+                "the issuer's URL is not just scheme, host, port and path".to_owned(),
+            ));
+        }
+        if url.scheme() != "https" && !(self.insecure && url.scheme() == "http") {
+            return Err(ClientError::Unencrypted {
+                url: self.issuer.clone(),
+            });
+        }
+        Ok(url)
+    }
 }
 
 impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the issuer: nobody has looked yet whether a password is in it.
         f.debug_struct("ClientBuilder")
-            .field("issuer", &self.issuer)
             .field("source", &self.source)
             .finish_non_exhaustive()
     }

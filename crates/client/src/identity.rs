@@ -40,17 +40,17 @@ pub(crate) struct ParsedIdentity {
 
 impl ParsedIdentity {
     pub(crate) fn parse(identity: &Identity) -> Result<Self, ClientError> {
-        let unusable = |what: &str, error: &dyn fmt::Display| ClientError::Configuration {
-            reason: format!("the client {what} is unusable: {error}"),
+        let unusable = |what: &str, problem: &dyn fmt::Display| ClientError::Configuration {
+            reason: format!("the client {what} is unusable: {problem}"),
         };
+        // The parser's messages quote what it read. That is a key, or may be one in the wrong place: say nothing of it.
         let chain = CertificateDer::pem_slice_iter(identity.cert_chain_pem.as_bytes())
             .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| unusable("certificate", &error))?;
+            .map_err(|_| unusable("certificate", &"not well-formed PEM"))?;
         let leaf = chain
             .first()
             .ok_or_else(|| unusable("certificate", &"no certificate in the PEM"))?;
         let spiffe_id = spiffe_id_of(leaf).map_err(|error| unusable("certificate", &error))?;
-        // The parser's message may quote what it read, and that is a key: say nothing of it.
         let key = PrivateKeyDer::from_pem_slice(identity.key_pem.expose().as_bytes())
             .map_err(|_| unusable("key", &"no private key in the PEM"))?;
         Ok(Self {

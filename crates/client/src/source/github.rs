@@ -108,9 +108,7 @@ impl GithubActions {
 
 impl fmt::Debug for GithubActions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GithubActions")
-            .field("request_url", &self.request_url)
-            .finish_non_exhaustive()
+        f.debug_struct("GithubActions").finish_non_exhaustive()
     }
 }
 

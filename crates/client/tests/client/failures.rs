@@ -2,7 +2,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dayfly_client::{Client, ClientError, RetryPolicy, Secret, Source, TokenRequest};
+use dayfly_client::{Client, ClientError, Identity, RetryPolicy, Secret, Source, TokenRequest};
 use dayfly_lab::{LOOPBACK_NAMES, TlsAuthority, guard};
 use rustls::ServerConfig;
 use serde_json::json;
@@ -363,5 +363,50 @@ async fn nothing_shows_a_secret() {
         format!("{admin:?}"),
     ] {
         assert!(!text.contains("eyJ"), "{text}");
+    }
+}
+
+#[test]
+fn passwords_in_the_issuers_url_are_refused_and_not_repeated() {
+    for issuer in [
+        "https://deploy:hunter2@sts.example",
+        "https://:hunter2@sts.example",
+        "http://:hunter2@sts.example",
+        "https://sts.example/?key=hunter2",
+        "https://sts.example/#hunter2",
+        "deploy:hunter2@sts.example",
+        "//deploy:hunter2@sts.example",
+    ] {
+        let builder = Client::builder(issuer);
+        assert!(!format!("{builder:?}").contains("hunter2"), "{issuer}");
+        let refused = builder.build().unwrap_err();
+        let shown = everything(&refused);
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}
+
+#[test]
+fn a_key_among_certificates_is_not_repeated() {
+    let tls = TlsAuthority::new().unwrap();
+    let (chain, key) = tls.server_identity(LOOPBACK_NAMES).unwrap();
+    let body = key.lines().nth(1).unwrap();
+    // Line ends get lost in variables and templates.
+    let one_line = |pem: &str| pem.replace('\n', "");
+    for (chain, key) in [
+        (one_line(&key), key.clone()),
+        (format!("{}x", one_line(&key)), key.clone()),
+        (format!("{}{chain}", one_line(&key)), key.clone()),
+        (chain.clone(), one_line(&key)),
+    ] {
+        let identity = Identity::new(chain, Secret::new(key));
+        let refused = Client::builder("https://sts.example")
+            .identity(identity)
+            .build()
+            .unwrap_err();
+        let shown = everything(&refused);
+        for secret in [body.to_owned(), format!("{:?}", body.as_bytes())] {
+            let secret = secret.trim_matches(['[', ']']);
+            assert!(!shown.contains(secret), "{shown}");
+        }
     }
 }
