@@ -135,7 +135,7 @@ fn challenge_error(challenge: &str) -> Option<String> {
 
 /// A text of the issuer's as an error may show it: printable, short, and without anything as long as a token, should
 /// a broken server send back what it was given.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let is_token =
         |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '+' | '/' | '=');
     let mut shown = String::new();

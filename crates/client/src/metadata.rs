@@ -2,6 +2,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::ClientError;
+use crate::http::printable;
 
 /// Where [RFC 8414 section 3](https://www.rfc-editor.org/rfc/rfc8414#section-3) puts the document: between host and path.
 const WELL_KNOWN: &str = "/.well-known/oauth-authorization-server";
@@ -42,7 +43,7 @@ impl Metadata {
         let metadata: Self =
             dayfly_token::json::from_slice(body).map_err(|error| ClientError::Malformed {
                 endpoint: location.to_string(),
-                reason: error.to_string(),
+                reason: printable(&error.to_string()),
             })?;
         if metadata.issuer != issuer {
             return Err(ClientError::IssuerMismatch {

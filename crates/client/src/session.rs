@@ -80,13 +80,15 @@ impl Session {
 
     /// The endpoint as a URL that may carry secrets.
     pub(crate) fn checked(&self, endpoint: &str) -> Result<Url, ClientError> {
-        let url = Url::parse(endpoint).map_err(|_| ClientError::Malformed {
+        let unusable = |problem: &str| ClientError::Malformed {
             endpoint: self.issuer.clone(),
-            reason: format!(
-                "the metadata name an endpoint `{}` that is no URL",
-                dayfly_token::Excerpt::of(endpoint)
-            ),
-        })?;
+            reason: format!("the metadata name an endpoint that {problem}"),
+        };
+        let url = Url::parse(endpoint).map_err(|_| unusable("is no URL"))?;
+        // It would be sent as a second kind of proof beside ours.
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(unusable("has a user or a password in it"));
+        }
         if url.scheme() == "https" || (self.insecure && url.scheme() == "http") {
             return Ok(url);
         }

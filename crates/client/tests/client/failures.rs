@@ -410,3 +410,30 @@ fn a_key_among_certificates_is_not_repeated() {
         }
     }
 }
+
+#[tokio::test]
+async fn metadata_cannot_flood_a_log_or_add_a_password() {
+    let stage = Stage::new().await;
+    let mut document = metadata(&stage.issuer);
+    document["mtls_endpoint_aliases"] = json!("\u{1b}[31m".repeat(50_000));
+    stage.script.once(METADATA, Answer::json(200, &document));
+    let refused = client(&stage).metadata().await.unwrap_err();
+    assert!(matches!(refused, ClientError::Malformed { .. }));
+    assert!(refused.to_string().len() < 1_000);
+    assert!(!refused.to_string().contains('\u{1b}'));
+
+    let mut document = metadata(&stage.issuer);
+    let endpoint = format!("{}/oauth2/token", stage.issuer);
+    document["token_endpoint"] = json!(endpoint.replace("https://", "https://user:hunter2@"));
+    stage.script.once(METADATA, Answer::json(200, &document));
+    let refused = client(&stage)
+        .token(&TokenRequest::new(AUDIENCE))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(refused, ClientError::Malformed { .. }),
+        "{refused:?}"
+    );
+    assert!(!refused.to_string().contains("hunter2"), "{refused}");
+    assert_eq!(stage.seen(TOKEN).len(), 0);
+}
