@@ -17,6 +17,9 @@ use crate::{ClientError, Metadata, RetryPolicy, Source};
 
 /// How long metadata are used before they are asked for again; endpoints move with a deployment, not in between.
 const METADATA_LIFETIME: Duration = Duration::from_secs(300);
+/// How long after a failure known metadata are used before they are asked for again: an issuer that hangs would
+/// otherwise hold up every call for [`REQUEST_TIMEOUT`](crate::http::REQUEST_TIMEOUT).
+const METADATA_RETRY: Duration = Duration::from_secs(10);
 
 const CLIENT_CREDENTIALS: &str = "client_credentials";
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -32,13 +35,15 @@ pub(crate) struct Session {
     pub(crate) connection: ArcSwapOption<Connection>,
     /// Held while an SVID is read anew, so that many callers read it once.
     renewal: Mutex<()>,
-    metadata: Mutex<Option<Known>>,
+    metadata: ArcSwapOption<Known>,
+    /// Held by the one who asks again for metadata that are known.
+    metadata_turn: Mutex<()>,
 }
 
-/// The metadata and when they were fetched.
+/// The metadata and when they are asked for again.
 struct Known {
     metadata: Arc<Metadata>,
-    fetched_at: Instant,
+    until: Instant,
 }
 
 impl Session {
@@ -59,7 +64,8 @@ impl Session {
             retry,
             connection: ArcSwapOption::empty(),
             renewal: Mutex::new(()),
-            metadata: Mutex::new(None),
+            metadata: ArcSwapOption::empty(),
+            metadata_turn: Mutex::new(()),
         }
     }
 
@@ -154,32 +160,38 @@ impl Session {
         }
     }
 
+    /// The metadata. Nobody waits for another caller's turn: while they are unknown everybody asks, and later one
+    /// asks while the others go on with what is known.
     pub(crate) async fn metadata_by(
         &self,
         connection: &Connection,
     ) -> Result<Arc<Metadata>, ClientError> {
-        let mut known = self.metadata.lock().await;
-        if let Some(known) = known
-            .as_ref()
-            .filter(|known| known.fetched_at.elapsed() < METADATA_LIFETIME)
-        {
+        let Some(known) = self.metadata.load_full() else {
+            let metadata = self.fetch_metadata(connection).await?;
+            return Ok(self.remember(Arc::new(metadata), METADATA_LIFETIME));
+        };
+        if Instant::now() < known.until {
             return Ok(Arc::clone(&known.metadata));
         }
-        match (self.fetch_metadata(connection).await, known.as_ref()) {
-            (Ok(metadata), _) => {
-                let metadata = Arc::new(metadata);
-                *known = Some(Known {
-                    metadata: Arc::clone(&metadata),
-                    fetched_at: Instant::now(),
-                });
-                Ok(metadata)
-            }
-            (Err(error), Some(known)) if error.is_temporary() => {
+        let Ok(_turn) = self.metadata_turn.try_lock() else {
+            return Ok(Arc::clone(&known.metadata));
+        };
+        match self.fetch_metadata(connection).await {
+            Ok(metadata) => Ok(self.remember(Arc::new(metadata), METADATA_LIFETIME)),
+            Err(error) if error.is_temporary() => {
                 tracing::warn!(%error, "keeping the last good metadata");
-                Ok(Arc::clone(&known.metadata))
+                Ok(self.remember(Arc::clone(&known.metadata), METADATA_RETRY))
             }
-            (Err(error), _) => Err(error),
+            Err(error) => Err(error),
         }
+    }
+
+    fn remember(&self, metadata: Arc<Metadata>, lifetime: Duration) -> Arc<Metadata> {
+        self.metadata.store(Some(Arc::new(Known {
+            metadata: Arc::clone(&metadata),
+            until: Instant::now() + lifetime,
+        })));
+        metadata
     }
 
     async fn fetch_metadata(&self, connection: &Connection) -> Result<Metadata, ClientError> {

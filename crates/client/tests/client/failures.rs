@@ -1,5 +1,5 @@
 use std::error::Error;
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use dayfly_client::{Client, ClientError, Identity, RetryPolicy, Secret, Source, TokenRequest};
@@ -436,4 +436,36 @@ async fn metadata_cannot_flood_a_log_or_add_a_password() {
     );
     assert!(!refused.to_string().contains("hunter2"), "{refused}");
     assert_eq!(stage.seen(TOKEN).len(), 0);
+}
+
+/// While an issuer hangs nobody waits for the others' turns: a hundred callers would wait a hundred times as long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 6)]
+async fn callers_do_not_queue_for_metadata() {
+    const CALLERS: usize = 3;
+    let stage = Stage::new().await;
+    let asked = Arc::new((Mutex::new(0), Condvar::new()));
+    let answer = Arc::clone(&asked);
+    stage.script.always(METADATA, move |_| {
+        let (count, changed) = &*answer;
+        let mut count = count.lock().unwrap();
+        *count += 1;
+        changed.notify_all();
+        let patience = Duration::from_secs(2);
+        let (together, _) = tokio::task::block_in_place(|| {
+            changed.wait_timeout_while(count, patience, |count| *count < CALLERS)
+        })
+        .unwrap();
+        let status = if *together < CALLERS { 500 } else { 404 };
+        Answer::json(status, &json!({}))
+    });
+    let client = client(&stage);
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..CALLERS {
+        let client = client.clone();
+        callers.spawn(async move { client.metadata().await.unwrap_err() });
+    }
+    while let Some(error) = callers.join_next().await {
+        let status = error.unwrap().refusal().unwrap().status;
+        assert_eq!(status, 404, "they all asked at the same time");
+    }
 }

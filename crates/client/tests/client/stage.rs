@@ -69,7 +69,7 @@ impl Answer {
 }
 
 /// Answers by what was asked; for certificates, which are made for the request's key.
-pub(crate) type Answerer = Box<dyn Fn(&Seen) -> Answer + Send + Sync>;
+pub(crate) type Answerer = Arc<dyn Fn(&Seen) -> Answer + Send + Sync>;
 
 #[derive(Default)]
 pub(crate) struct Script {
@@ -98,7 +98,7 @@ impl Script {
         self.standing
             .lock()
             .unwrap()
-            .insert(path.to_owned(), Box::new(answer));
+            .insert(path.to_owned(), Arc::new(answer));
     }
 
     pub(crate) fn seen(&self, path: &str) -> Vec<Seen> {
@@ -121,10 +121,9 @@ impl Script {
         {
             return answer;
         }
-        let standing = self.standing.lock().unwrap();
-        standing
-            .get(&path)
-            .map_or_else(|| Answer::json(404, &json!({})), |answer| answer(&seen))
+        // Not under the lock: an answer may take its time.
+        let standing = self.standing.lock().unwrap().get(&path).map(Arc::clone);
+        standing.map_or_else(|| Answer::json(404, &json!({})), |answer| answer(&seen))
     }
 }
 
