@@ -179,20 +179,10 @@ impl Client {
         self.session.retry
     }
 
-    /// Whether the SVID has changed since `generation`; failures to read it count as no.
-    pub(crate) async fn has_changed_since(&self, generation: u64) -> bool {
-        self.session
-            .connection()
-            .await
-            .is_ok_and(|connection| connection.generation != generation)
-    }
-
-    pub(crate) fn generation(&self) -> u64 {
-        self.session
-            .connection
-            .load()
-            .as_ref()
-            .map_or(0, |connection| connection.generation)
+    /// Counts the SVIDs that this client has had, the one now in its files included; none if they cannot be read.
+    pub(crate) async fn generation(&self) -> Option<u64> {
+        let connection = self.session.connection().await.ok()?;
+        Some(connection.generation)
     }
 
     async fn repeated<T, F>(&self, call: impl Fn() -> F) -> Result<T, ClientError>

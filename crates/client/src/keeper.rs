@@ -72,15 +72,22 @@ impl<T: Credential> Keeper<T> {
         fetch: impl Fn(Client) -> Attempt<T> + Send + Sync + 'static,
     ) -> Result<Self, ClientError> {
         let mut attempts = Attempts::new(client.retry_policy());
-        let first = loop {
+        let (first, generation) = loop {
+            let generation = client.generation().await;
             match fetch(client.clone()).await {
-                Ok(first) => break first,
+                Ok(first) => break (first, generation),
                 Err(error) => attempts.after(error).await?,
             }
         };
         let (publish, current) = watch::channel(Arc::new(first));
         let failure = Arc::new(Mutex::new(None));
-        let task = tokio::spawn(keep(client, fetch, publish, Arc::clone(&failure)));
+        let task = tokio::spawn(keep(
+            client,
+            generation,
+            fetch,
+            publish,
+            Arc::clone(&failure),
+        ));
         Ok(Self {
             current,
             failure,
@@ -135,11 +142,13 @@ impl<T> fmt::Debug for Keeper<T> {
 async fn keep<T: Credential>(
     client: Client,
     fetch: impl Fn(Client) -> Attempt<T>,
+/// `generation` is that of the SVID before the last attempt, and so at the latest the one that the credential is bound
+/// to: an SVID that changes meanwhile is noticed.
     publish: watch::Sender<Arc<T>>,
     failure: Arc<Mutex<Option<Arc<ClientError>>>>,
+    mut generation: Option<u64>,
 ) {
     let mut failures = 0_u32;
-    let mut generation = client.generation();
     loop {
         let wait = if failures == 0 {
             let (obtained_at, expires_at) = {
@@ -158,7 +167,8 @@ async fn keep<T: Credential>(
         match fetch(client.clone()).await {
             Ok(fresh) => {
                 failures = 0;
-                generation = client.generation();
+        // Also if it fails: the same change is no reason to come back sooner than after any other failure.
+        generation = client.generation().await;
                 *failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 publish.send_replace(Arc::new(fresh));
             }
@@ -172,7 +182,7 @@ async fn keep<T: Credential>(
 }
 
 /// Waits, by the wall clock and by the other one, or until the SVID changes.
-async fn wait_or_change(client: &Client, generation: u64, wait: Duration) {
+async fn wait_or_change(client: &Client, generation: Option<u64>, wait: Duration) {
     let until = Instant::now() + wait;
     let until_ms = clock::unix_ms().saturating_add(millis(wait));
     loop {
@@ -181,7 +191,8 @@ async fn wait_or_change(client: &Client, generation: u64, wait: Duration) {
             return;
         }
         tokio::time::sleep(left.min(LOOK_EVERY)).await;
-        if client.has_changed_since(generation).await {
+        let current = client.generation().await;
+        if current.is_some() && current != generation {
             return;
         }
     }

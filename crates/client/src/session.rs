@@ -32,7 +32,7 @@ pub(crate) struct Session {
     insecure: bool,
     pub(crate) source: Option<Source>,
     pub(crate) retry: RetryPolicy,
-    pub(crate) connection: ArcSwapOption<Connection>,
+    connection: ArcSwapOption<Connection>,
     /// Held while an SVID is read anew, so that many callers read it once.
     renewal: Mutex<()>,
     metadata: ArcSwapOption<Known>,

@@ -1,9 +1,11 @@
 use std::fs;
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dayfly_client::{ClientError, Source, TokenRequest};
+use dayfly_lab::Svid;
 use serde_json::json;
 
 use crate::stage::{AUDIENCE, Answer, Stage, TOKEN, token_answer};
@@ -123,11 +125,7 @@ async fn a_new_svid_brings_a_new_token() {
     numbered(&stage, 3600);
     let dir = tempfile::tempdir().unwrap();
     let (cert, key) = (dir.path().join("svid.pem"), dir.path().join("key.pem"));
-    let write = |path: &str| {
-        let svid = stage.svid(path);
-        fs::write(&cert, &svid.cert_chain_pem).unwrap();
-        fs::write(&key, &svid.key_pem).unwrap();
-    };
+    let write = |path: &str| write_svid(&cert, &key, &stage.svid(path));
     write("/payments/deploy");
     let client = stage
         .client()
@@ -148,4 +146,78 @@ async fn a_new_svid_brings_a_new_token() {
         peer.as_deref(),
         Some("spiffe://prod.example/payments/deploy-rotated")
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_token_of_the_svid_before_is_replaced_too() {
+    let stage = Stage::new().await;
+    let dir = tempfile::tempdir().unwrap();
+    let (cert, key) = (dir.path().join("svid.pem"), dir.path().join("key.pem"));
+    write_svid(&cert, &key, &stage.svid("/payments/deploy"));
+    let client = stage
+        .client()
+        .source(Source::svid(&cert, &key))
+        .build()
+        .unwrap();
+    // The SVID changes while the first token is asked for, and another call notices it first.
+    let rotated = stage.svid("/payments/deploy-rotated");
+    let (asked, is_asked) = tokio::sync::oneshot::channel();
+    let (noticed, is_noticed) = std::sync::mpsc::channel();
+    let once = Mutex::new(Some((asked, is_noticed)));
+    stage.script.always(TOKEN, move |_| {
+        if let Some((asked, is_noticed)) = once.lock().unwrap().take() {
+            write_svid(&cert, &key, &rotated);
+            asked.send(()).unwrap();
+            tokio::task::block_in_place(|| is_noticed.recv_timeout(PATIENCE)).unwrap();
+        }
+        token_answer("eyJ.t.t", 3600)
+    });
+    let other = client.clone();
+    tokio::spawn(async move {
+        is_asked.await.unwrap();
+        other.metadata().await.unwrap();
+        noticed.send(()).unwrap();
+    });
+    let mut keeper = client
+        .keep_token(TokenRequest::new(AUDIENCE))
+        .await
+        .unwrap();
+    tokio::time::timeout(PATIENCE / 2, keeper.renewed())
+        .await
+        .expect("the token is bound to a certificate that is not presented any more");
+    let peers: Vec<_> = stage
+        .seen(TOKEN)
+        .into_iter()
+        .map(|seen| seen.peer)
+        .collect();
+    assert_ne!(peers[0], peers[1]);
+}
+
+#[tokio::test]
+async fn a_new_svid_is_no_reason_to_be_impatient() {
+    let stage = Stage::new().await;
+    numbered(&stage, 3600);
+    let dir = tempfile::tempdir().unwrap();
+    let (cert, key) = (dir.path().join("svid.pem"), dir.path().join("key.pem"));
+    write_svid(&cert, &key, &stage.svid("/payments/deploy"));
+    let client = stage
+        .client()
+        .source(Source::svid(&cert, &key))
+        .build()
+        .unwrap();
+    let keeper = client
+        .keep_token(TokenRequest::new(AUDIENCE))
+        .await
+        .unwrap();
+    stage.script.always(TOKEN, |_| Answer::unavailable("60"));
+    write_svid(&cert, &key, &stage.svid("/payments/deploy-rotated"));
+    // A look every two seconds: one finds the change, and those after it nothing new.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(keeper.failure().is_some());
+    assert_eq!(stage.seen(TOKEN).len(), 2, "not before the minute is over");
+}
+
+fn write_svid(cert: &Path, key: &Path, svid: &Svid) {
+    fs::write(cert, &svid.cert_chain_pem).unwrap();
+    fs::write(key, &svid.key_pem).unwrap();
 }
