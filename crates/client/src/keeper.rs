@@ -19,6 +19,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 const SHORTEST_WAIT: Duration = Duration::from_millis(500);
 /// The longest one: a workload that got its grant back should not wait for minutes.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// The longest one where the issuer asks for more: coming back sooner would only add to the load, and an issuer that
+/// asks for days is mistaken.
+const LONGEST_ASKED_WAIT: Duration = Duration::from_secs(300);
 
 /// What a [`Keeper`] can keep.
 pub trait Credential: sealed::Sealed + Send + Sync + 'static {
@@ -139,14 +142,14 @@ impl<T> fmt::Debug for Keeper<T> {
     }
 }
 
-async fn keep<T: Credential>(
-    client: Client,
-    fetch: impl Fn(Client) -> Attempt<T>,
 /// `generation` is that of the SVID before the last attempt, and so at the latest the one that the credential is bound
 /// to: an SVID that changes meanwhile is noticed.
+async fn keep<T: Credential>(
+    client: Client,
+    mut generation: Option<u64>,
+    fetch: impl Fn(Client) -> Attempt<T>,
     publish: watch::Sender<Arc<T>>,
     failure: Arc<Mutex<Option<Arc<ClientError>>>>,
-    mut generation: Option<u64>,
 ) {
     let mut failures = 0_u32;
     loop {
@@ -164,11 +167,11 @@ async fn keep<T: Credential>(
             wait_after_failure(failures, asked.as_deref(), clock::random())
         };
         wait_or_change(&client, generation, wait).await;
+        // Also if it fails: the same change is no reason to come back sooner than after any other failure.
+        generation = client.generation().await;
         match fetch(client.clone()).await {
             Ok(fresh) => {
                 failures = 0;
-        // Also if it fails: the same change is no reason to come back sooner than after any other failure.
-        generation = client.generation().await;
                 *failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 publish.send_replace(Arc::new(fresh));
             }
@@ -201,19 +204,27 @@ async fn wait_or_change(client: &Client, generation: Option<u64>, wait: Duration
 /// How long from `now_ms` until a credential of this life is renewed: two thirds of it, less up to a tenth of it.
 fn renewal_wait(obtained_at: UnixTime, expires_at: UnixTime, now_ms: u64, random: u32) -> Duration {
     let life = Duration::from_secs(expires_at.seconds_since(obtained_at));
+    if life.is_zero() {
+        // Our clock is wrong, and the next one will be over as well: no reason to ask twice a second.
+        return LONGEST_WAIT;
+    }
     let age_at_renewal = life * 2 / 3 - part_of(life / 10, random);
     let due_ms = (obtained_at.as_secs() * 1000).saturating_add(millis(age_at_renewal));
     // The instant is in whole seconds: what is obtained at 7.9 s carries 7.
     Duration::from_millis(due_ms.saturating_sub(now_ms)).max(SHORTEST_WAIT)
 }
 
-/// Doubling, or as long as the issuer asks, never beyond [`LONGEST_WAIT`].
+/// Doubling up to [`LONGEST_WAIT`], or as long as the issuer asks, up to [`LONGEST_ASKED_WAIT`].
 fn wait_after_failure(failures: u32, error: Option<&ClientError>, random: u32) -> Duration {
     let asked = error
         .and_then(ClientError::refusal)
         .and_then(|refusal| refusal.retry_after);
     let doubled = RetryPolicy::DEFAULT.first_wait * (1 << failures.min(10));
-    let wait = asked.unwrap_or(doubled).clamp(SHORTEST_WAIT, LONGEST_WAIT);
+    let wait = match asked {
+        Some(asked) => asked.min(LONGEST_ASKED_WAIT),
+        None => doubled.min(LONGEST_WAIT),
+    };
+    let wait = wait.max(SHORTEST_WAIT);
     wait + part_of(wait / 4, random)
 }
 
@@ -247,9 +258,24 @@ mod tests {
     #[test]
     fn never_a_busy_loop() {
         assert_eq!(wait(1000, 1300, 9_000_000, 0), SHORTEST_WAIT);
-        assert_eq!(wait(1000, 1000, 1_000_000, 0), SHORTEST_WAIT);
-        assert_eq!(wait(1000, 900, 1_000_000, u32::MAX), SHORTEST_WAIT);
         assert!(wait_after_failure(1, None, 0) >= SHORTEST_WAIT);
         assert!(wait_after_failure(u32::MAX, None, u32::MAX) <= LONGEST_WAIT * 5 / 4);
+    }
+
+    #[test]
+    fn a_wrong_clock_does_not_ask_all_the_time() {
+        assert_eq!(wait(1000, 1000, 1_000_000, 0), LONGEST_WAIT);
+        assert_eq!(wait(1000, 900, 1_000_000, u32::MAX), LONGEST_WAIT);
+    }
+
+    #[test]
+    fn the_issuers_wait_is_honoured() {
+        let asked = |secs| {
+            let error = crate::retry::tests::refused(429, Some(secs));
+            wait_after_failure(1, Some(&error), 0)
+        };
+        assert_eq!(asked(0), SHORTEST_WAIT);
+        assert_eq!(asked(120), Duration::from_secs(120));
+        assert_eq!(asked(u64::MAX), LONGEST_ASKED_WAIT);
     }
 }

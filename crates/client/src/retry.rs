@@ -87,7 +87,7 @@ impl Attempts {
         match asked {
             // Up to a quarter later than asked, so that not all callers come back at once.
             Some(asked) if asked <= self.policy.longest_wait => {
-                Some(asked + part_of(asked / 4, random))
+                Some(asked.saturating_add(part_of(asked / 4, random)))
             }
             Some(_) => None,
             None => {
@@ -97,7 +97,7 @@ impl Attempts {
                     .first_wait
                     .saturating_mul(1 << doublings)
                     .min(self.policy.longest_wait);
-                Some(full / 2 + part_of(full / 2, random))
+                Some((full / 2).saturating_add(part_of(full / 2, random)))
             }
         }
     }
@@ -109,11 +109,11 @@ pub(crate) fn part_of(whole: Duration, random: u32) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::Refusal;
 
-    fn refused(status: u16, retry_after_secs: Option<u64>) -> ClientError {
+    pub(crate) fn refused(status: u16, retry_after_secs: Option<u64>) -> ClientError {
         ClientError::Refused {
             endpoint: String::new(),
             refusal: Box::new(Refusal {
@@ -151,6 +151,20 @@ mod tests {
         assert_eq!(waits, [ms(200), ms(400), ms(800), None]);
         let mut attempts = Attempts::new(RetryPolicy::DEFAULT);
         assert_eq!(attempts.wait_after(&refused(503, None), 0), ms(100));
+    }
+
+    #[test]
+    fn endless_patience_is_no_overflow() {
+        for first_wait in [Duration::ZERO, Duration::MAX] {
+            let policy = RetryPolicy {
+                first_wait,
+                ..RetryPolicy::DEFAULT.longest_wait(Duration::MAX)
+            };
+            for asked in [None, Some(u64::MAX)] {
+                let wait = Attempts::new(policy).wait_after(&refused(503, asked), u32::MAX);
+                assert!(wait.is_some(), "{first_wait:?} {asked:?}");
+            }
+        }
     }
 
     #[test]
