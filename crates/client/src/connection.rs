@@ -2,8 +2,9 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use crate::identity::ParsedIdentity;
+use crate::source::read_evidence;
 use crate::tls::{Trust, http_client};
-use crate::{ClientError, Identity, Secret};
+use crate::{ClientError, Identity};
 
 /// An HTTP client and the certificate that its connections present.
 pub(crate) struct Connection {
@@ -48,12 +49,9 @@ impl Connection {
         if self.stamp == Some(stamp) {
             return Ok(None);
         }
-        let cert_chain_pem = read(cert).await?;
-        let key_pem = Secret::new(read(key).await?);
-        let identity = ParsedIdentity::parse(&Identity {
-            cert_chain_pem,
-            key_pem,
-        })?;
+        let cert_chain = read_evidence(cert).await?;
+        let key = read_evidence(key).await?;
+        let identity = ParsedIdentity::parse(&Identity::new(cert_chain.expose(), key))?;
         let connection = Self::new(trust, Some(&identity), loopback)?;
         Ok(Some(Self {
             stamp: Some(stamp),
@@ -77,13 +75,4 @@ async fn stamp(path: &Path) -> Result<(Option<SystemTime>, u64), ClientError> {
             source,
         })?;
     Ok((metadata.modified().ok(), metadata.len()))
-}
-
-async fn read(path: &Path) -> Result<String, ClientError> {
-    tokio::fs::read_to_string(path)
-        .await
-        .map_err(|source| ClientError::EvidenceFile {
-            path: path.to_owned(),
-            source,
-        })
 }

@@ -3,16 +3,21 @@ mod github;
 
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 
 use dayfly_token::MAX_TOKEN_BYTES;
+use tokio::io::AsyncReadExt as _;
+use zeroize::Zeroizing;
 
 pub use github::GithubActions;
 
 use crate::{ClientError, Secret};
 
+/// Longest file of evidence, in bytes: a token has 16 KiB at most, and a chain of five certificates of RSA less.
+const MAX_EVIDENCE_BYTES: u64 = 64 * 1024;
 /// Where a projected service account token for the issuer lies, by the convention of our Kubernetes manifests.
 const KUBERNETES_TOKEN: &str = "/var/run/secrets/dayfly/token";
 
@@ -101,8 +106,8 @@ impl Source {
         })))
     }
 
-    /// What this machine offers: SVID files named by `DAYFLY_SVID_CERT_FILE` and `DAYFLY_SVID_KEY_FILE`, the token
-    /// service of GitHub Actions, a token in `DAYFLY_ID_TOKEN` (GitLab), a file named by `DAYFLY_ID_TOKEN_FILE`, or
+    /// What this machine offers: SVID files named by `DAYFLY_SVID_CERT_FILE` and `DAYFLY_SVID_KEY_FILE`, a token in a
+    /// file named by `DAYFLY_ID_TOKEN_FILE` or in `DAYFLY_ID_TOKEN` (GitLab), the token service of GitHub Actions, or
     /// the projected token of Kubernetes. The first that is there is taken; the error says what was looked for.
     pub fn auto() -> Result<Self, ClientError> {
         detect::detect(
@@ -117,7 +122,7 @@ impl OidcSource {
     pub(crate) async fn token(&self, issuer: &str, insecure: bool) -> Result<Secret, ClientError> {
         let token = match self {
             Self::Github(github) => github.token(issuer, insecure).await?,
-            Self::File(path) => read_token(path).await?,
+            Self::File(path) => read_evidence(path).await?,
             Self::Variable(name) => {
                 Secret::new(
                     std::env::var(name).map_err(|_| ClientError::EvidenceMissing {
@@ -154,14 +159,24 @@ impl fmt::Debug for OidcSource {
     }
 }
 
-async fn read_token(path: &Path) -> Result<Secret, ClientError> {
-    tokio::fs::read_to_string(path)
+/// Reads a file with evidence, up to [`MAX_EVIDENCE_BYTES`].
+pub(crate) async fn read_evidence(path: &Path) -> Result<Secret, ClientError> {
+    let failed = |source| ClientError::EvidenceFile {
+        path: path.to_owned(),
+        source,
+    };
+    let file = tokio::fs::File::open(path).await.map_err(failed)?;
+    let mut text = Zeroizing::new(String::new());
+    let length = file
+        .take(MAX_EVIDENCE_BYTES + 1)
+        .read_to_string(&mut text)
         .await
-        .map(Secret::new)
-        .map_err(|source| ClientError::EvidenceFile {
-            path: path.to_owned(),
-            source,
-        })
+        .map_err(failed)?;
+    if length as u64 > MAX_EVIDENCE_BYTES {
+        let reason = format!("it has more than {MAX_EVIDENCE_BYTES} bytes");
+        return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, reason)));
+    }
+    Ok(Secret::new(text.as_str()))
 }
 
 /// The token without the white space around it, if it is one.

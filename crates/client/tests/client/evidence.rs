@@ -251,3 +251,20 @@ fn assertion(body: &str) -> String {
         .unwrap()
         .to_owned()
 }
+
+#[tokio::test]
+async fn endless_files_are_no_evidence() {
+    let stage = Stage::new().await;
+    let zero = "/dev/zero";
+    for source in [Source::file(zero), Source::svid(zero, zero)] {
+        let client = stage.client().source(source).build().unwrap();
+        let refused = client
+            .token(&TokenRequest::new(AUDIENCE))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(refused, ClientError::EvidenceFile { .. }),
+            "{refused:?}"
+        );
+    }
+}
