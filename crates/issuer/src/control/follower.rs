@@ -151,6 +151,9 @@ impl ControlFollower {
                 .filter_map(|sealed| followed.take(&mut view, sealed))
                 .collect();
             view.compare_with_store(&present);
+            if self.identity.as_ref() != Some(&state.identity) {
+                view.forget_clock();
+            }
             view.heard(now.monotonic_ms, followed.as_of);
             if let Err(error) = view.seal_anew() {
                 tracing::error!(%error, "control entries stay under a former cluster secret");

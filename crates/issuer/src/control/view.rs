@@ -251,6 +251,12 @@ impl ControlView {
         self.as_of = Some(self.as_of.map_or(as_of, |known| known.max(as_of)));
     }
 
+    /// Forgets the clock of a store that is gone. Kept as a maximum, a clock that was wrong would
+    /// outlive its store and keep this replica from issuing until the present has caught up.
+    pub(super) const fn forget_clock(&mut self) {
+        self.as_of = None;
+    }
+
     /// The instant up to which this replica knows all control entries.
     #[must_use]
     pub const fn as_of(&self) -> Option<UnixTime> {

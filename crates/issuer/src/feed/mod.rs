@@ -101,9 +101,11 @@ impl FeedSigner {
 
     /// Notes what a step of the follower brought.
     pub fn note(&mut self, followed: &Followed) {
+        // A whole load may be of another store, whose clock is right where the former one's was not.
         let known = self
             .reached
             .as_ref()
+            .filter(|_| !followed.reloaded)
             .map_or(UnixTime::EPOCH, |(_, as_of)| *as_of);
         self.reached = Some((followed.position.clone(), followed.as_of.max(known)));
         self.waiting.any |= !followed.changed.is_empty();

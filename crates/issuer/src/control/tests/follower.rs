@@ -146,6 +146,35 @@ fn a_restart_of_the_store_raises_the_generation_once() {
     assert_eq!(a.store(), b.store());
 }
 
+/// A failover to a machine with a wrong clock, and back.
+#[test]
+fn a_clock_that_was_wrong_is_forgotten_with_its_store() {
+    let ledger = ledger();
+    let mut a = Replica::of(&ledger);
+    a.step().unwrap();
+    let admits = |a: &Replica| a.view.read().unwrap().admit_clock(at(T)).is_ok();
+    for (store_secs, fits) in [
+        (T + 3600, false),
+        (T, true),
+        (T - 3600, false),
+        (T + 1, true),
+    ] {
+        ledger.restart();
+        ledger.set_clock(store_secs * 1000);
+        a.follower.start_again_after(&LedgerError::Gap);
+        let followed = a.step().unwrap();
+        assert_eq!(
+            (followed.reloaded, admits(&a)),
+            (true, fits),
+            "{store_secs}"
+        );
+    }
+    // Of one and the same store it is kept.
+    ledger.set_clock((T - 3600) * 1000);
+    a.step().unwrap();
+    assert!(admits(&a));
+}
+
 #[test]
 fn a_generation_that_another_replica_raised_is_taken_over() {
     let ledger = ledger();
