@@ -336,7 +336,26 @@ const fn is_another_life(error: &LedgerError) -> bool {
 fn rate_limit(limit: &dayfly_policy::RateLimit) -> RateLimit {
     RateLimit {
         key: limit.key.clone(),
-        interval_ms: MINUTE_MS / u64::from(limit.per_minute.max(1)),
+        // Rounded up: whole milliseconds must not make a rate of more than was written.
+        interval_ms: MINUTE_MS.div_ceil(u64::from(limit.per_minute.max(1))),
         burst: limit.burst,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rate_limit;
+
+    #[test]
+    fn no_rate_is_more_than_was_written() {
+        for per_minute in [0, 1, 7, 600, 3000, 40_000, 59_999, 60_000, 90_000, u32::MAX] {
+            let limit = dayfly_policy::RateLimit {
+                key: "owner:payments".to_owned(),
+                per_minute,
+                burst: 1,
+            };
+            let interval_ms = rate_limit(&limit).interval_ms;
+            assert!(interval_ms > 0 && 60_000 / interval_ms <= u64::from(per_minute.max(1)));
+        }
     }
 }
