@@ -22,7 +22,7 @@ use ed25519_dalek::Signer as _;
 use josekit::jws::{JwsHeader, JwsSigner};
 use serde_json::{Value, json};
 
-/// I1 of the targets: the whole token over the bare signature.
+/// I1 of the targets: the whole token over the bare ES256 signature.
 const TARGET: f64 = 1.15;
 
 const NOW: Now = Now {
@@ -71,10 +71,14 @@ fn one_algorithm(table: &mut Table, algorithm: Algorithm) {
     let medians = suite.run();
 
     let floor = medians.nanoseconds("bare");
+    let target = match algorithm {
+        Algorithm::Es256 => Target::AtMost(TARGET),
+        Algorithm::EdDsa => Target::None,
+    };
     for (subject, target) in [
         ("bare", Target::None),
         ("bare, pure Rust", Target::None),
-        ("dayfly", Target::AtMost(TARGET)),
+        ("dayfly", target),
         ("jsonwebtoken", Target::None),
         ("josekit", Target::None),
     ] {
