@@ -56,5 +56,12 @@
 //! | Fails open when the list cannot be had | Unheard is `revocation_stale`; beyond the limit too. |
 //! | A list rolled back, frozen, or of another issuer | The state only grows until its entries expire; `as_of` never goes back, and moves only when nothing can be missing; issuer, type and key of a statement are checked. |
 //! | A denylist by token text or hash | By credential id and by what the credential belongs to. |
-//! | Entries dropped before their tokens expire | Kept for two leeways beyond their time. |
+//! | Entries dropped before their tokens expire | Kept for two leeways beyond their time, by this machine's clock and by the issuer's. |
+//! | A clock set back makes an old list look fresh | A state from more than a minute ahead has no age that could be told: `revocation_stale`. |
+//!
+//! # Connections
+//!
+//! | what happened elsewhere | what stops it here |
+//! |---|---|
+//! | Idle or stalled connections that keep everybody else out | [`tls::Server`](crate::tls::Server): the oldest handshake, and the connection idle for longest, give way to newcomers. |
 //! | Sessions resumed after trust was removed (CVE-2025-68121) | [`tls::server_config`](crate::tls::server_config) has no tickets and no session storage, and a connection ends with its peer's certificate. |

@@ -116,7 +116,7 @@
 //! | `unproven_confirmation` | The token is bound, and the connection did not prove it: no mTLS, another certificate, or a proxy in between. |
 //! | `unsupported_confirmation` | The token is bound to a key by `jkt`; DPoP is not supported yet. |
 //! | `revoked` | As it should be. The log names the kind: credential, task, workload, owner, rule or key. |
-//! | `revocation_stale` | This API has not heard of the issuer for too long; callers get 503. Look at the connection to the issuer. |
+//! | `revocation_stale` | This API has not heard of the issuer for too long, or its clock was set back; callers get 503. Look at the connection to the issuer, and at the clock. |
 //! | `missing_claim`, `bad_claim` | The issuer does not follow RFC 9068; the log names the claim. |
 //! | `bad_signature` | The token was changed on the way, or another key signed it. |
 //! | `malformed`, `bad_base64`, `bad_json`, `forbidden_header`, `too_large` | No token that an honest issuer makes. |

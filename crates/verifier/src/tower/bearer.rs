@@ -78,7 +78,17 @@ mod tests {
                 "{value}"
             );
         }
-        for value in ["Basic dTpw", "DPoP a.b.c", "", "a.b.c", "Bearera.b.c"] {
+        for value in [
+            "Basic dTpw",
+            "DPoP a.b.c",
+            "",
+            "a.b.c",
+            "Bearera.b.c",
+            // RFC 9110 section 11.4: one space, no tab, nothing before the scheme.
+            "Bearer\ta.b.c",
+            "\tBearer a.b.c",
+            " Bearer a.b.c",
+        ] {
             assert!(
                 matches!(
                     Bearer::of(&headers(&[value.as_bytes()]), None),
