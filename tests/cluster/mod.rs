@@ -8,6 +8,7 @@ mod kills;
 mod load;
 mod oblivion;
 mod pair;
+mod races;
 mod starts;
 
 use dayfly_ledger::testing::RedisServer;

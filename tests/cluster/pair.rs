@@ -8,13 +8,13 @@ use dayfly_verifier::{RevocationSource, Verifier};
 use futures_util::future::join_all;
 
 use super::load::{Load, Seen};
-use super::{assert_recorded, prepare_server};
+use super::{assert_recorded, prepare_server, races};
 use crate::harness::{
     Agent, Answer, Deployment, FLEET_API, Form, Operator, PAYMENTS_API, Store, Watcher, World,
     eventually, fleet, id_of, jwt_header, verdict,
 };
 
-const FLEET: &[&str] = &["pair/one", "pair/held", "load/one"];
+const FLEET: &[&str] = &["pair/one", "pair/cut", "pair/held", "load/one"];
 
 /// How many present one token at the same time, and how often that is done.
 const RIVALS: usize = 100;
@@ -24,11 +24,11 @@ const RACES: usize = 5;
 const HOLD_BOUND: Duration = Duration::from_secs(2);
 
 /// Two servers, and an API behind each.
-struct Pair {
+pub(super) struct Pair {
     world: World,
     redis: RedisServer,
     servers: [Deployment; 2],
-    watchers: [Watcher; 2],
+    pub(super) watchers: [Watcher; 2],
     issuer: String,
     _balancer: Proxy,
 }
@@ -71,11 +71,11 @@ impl Pair {
         }
     }
 
-    fn agents(&self, name: &str) -> [Agent; 2] {
+    pub(super) fn agents(&self, name: &str) -> [Agent; 2] {
         [0, 1].map(|n| Agent::new(&self.world, &self.servers[n], name))
     }
 
-    fn consoles(&self) -> [Operator; 2] {
+    pub(super) fn consoles(&self) -> [Operator; 2] {
         [0, 1].map(|n| Operator::console(&self.world, &self.servers[n]))
     }
 
@@ -113,6 +113,8 @@ async fn two_servers_are_one_issuer() {
     }
     what_one_revokes_the_other_knows(&pair).await;
     what_one_holds_the_other_holds(&pair).await;
+    races::nothing_passes_a_hold(&pair).await;
+    races::a_cut_off_divides_the_past_from_the_future(&pair).await;
     a_server_that_is_told_to_end_leaves_its_key(&mut pair).await;
     a_server_that_is_killed_leaves_its_key(&mut pair).await;
 }
