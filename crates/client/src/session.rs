@@ -95,7 +95,8 @@ impl Session {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(unusable("has a user or a password in it"));
         }
-        if url.scheme() == "https" || (self.insecure && url.scheme() == "http") {
+        // Plain HTTP only to an issuer that is itself configured so.
+        if url.scheme() == "https" || url.scheme() == self.issuer_url.scheme() {
             return Ok(url);
         }
         Err(ClientError::Unencrypted {

@@ -2,7 +2,7 @@ use std::error::Error;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use dayfly_client::{Client, ClientError, Identity, RetryPolicy, Secret, Source, TokenRequest};
+use dayfly_client::{Client, ClientError, RetryPolicy, Source, TokenRequest};
 use dayfly_lab::{LOOPBACK_NAMES, TlsAuthority, guard};
 use rustls::ServerConfig;
 use serde_json::json;
@@ -12,7 +12,7 @@ use crate::stage::{AUDIENCE, Answer, METADATA, Stage, TOKEN, metadata, router, t
 const ASSERTION: &str = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ0aGUtc2VjcmV0LXBheWxvYWQtb2YtdGhpcy10b2tlbiJ9.c2lnbmF0dXJl\
                          LXNpZ25hdHVyZS1zaWduYXR1cmUtc2lnbmF0dXJlLXNpZ25hdHVyZQ";
 
-fn client(stage: &Stage) -> Client {
+pub(crate) fn client(stage: &Stage) -> Client {
     stage
         .client()
         .source(Source::token(ASSERTION.to_owned()))
@@ -21,7 +21,7 @@ fn client(stage: &Stage) -> Client {
 }
 
 /// Display and Debug of the error and of all its sources.
-fn everything(error: &ClientError) -> String {
+pub(crate) fn everything(error: &ClientError) -> String {
     let mut text = format!("{error} {error:?}");
     let mut source: Option<&dyn Error> = error.source();
     while let Some(error) = source {
@@ -198,14 +198,19 @@ async fn evidence_never_travels_in_the_clear() {
     stage
         .script
         .always(METADATA, move |_| Answer::json(200, &document));
-    let error = client(&stage)
-        .token(&TokenRequest::new(AUDIENCE))
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, ClientError::Unencrypted { .. }),
-        "{error:?}"
-    );
+    // Leave to use plain HTTP elsewhere (to the platform, for tests) does not let an issuer over TLS change to it.
+    let lenient = stage.client().danger_allow_http();
+    let lenient = lenient.source(Source::token(ASSERTION)).build().unwrap();
+    for client in [client(&stage), lenient] {
+        let error = client
+            .token(&TokenRequest::new(AUDIENCE))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, ClientError::Unencrypted { .. }),
+            "{error:?}"
+        );
+    }
 
     for issuer in [
         "http://127.0.0.1:9",
@@ -349,93 +354,6 @@ async fn answers_that_are_none() {
         .await
         .unwrap_err();
     assert!(matches!(error, ClientError::TooLarge { .. }), "{error:?}");
-}
-
-#[tokio::test]
-async fn nothing_shows_a_secret() {
-    let stage = Stage::new().await;
-    let client = client(&stage);
-    let token = client.token(&TokenRequest::new(AUDIENCE)).await.unwrap();
-    let admin = client.admin_with_token(Secret::new("eyJ.admin.token"));
-    for text in [
-        format!("{client:?}"),
-        format!("{token:?}"),
-        format!("{admin:?}"),
-    ] {
-        assert!(!text.contains("eyJ"), "{text}");
-    }
-}
-
-#[test]
-fn passwords_in_the_issuers_url_are_refused_and_not_repeated() {
-    for issuer in [
-        "https://deploy:hunter2@sts.example",
-        "https://:hunter2@sts.example",
-        "http://:hunter2@sts.example",
-        "https://sts.example/?key=hunter2",
-        "https://sts.example/#hunter2",
-        "deploy:hunter2@sts.example",
-        "//deploy:hunter2@sts.example",
-    ] {
-        let builder = Client::builder(issuer);
-        assert!(!format!("{builder:?}").contains("hunter2"), "{issuer}");
-        let refused = builder.build().unwrap_err();
-        let shown = everything(&refused);
-        assert!(!shown.contains("hunter2"), "{shown}");
-    }
-}
-
-#[test]
-fn a_key_among_certificates_is_not_repeated() {
-    let tls = TlsAuthority::new().unwrap();
-    let (chain, key) = tls.server_identity(LOOPBACK_NAMES).unwrap();
-    let body = key.lines().nth(1).unwrap();
-    // Line ends get lost in variables and templates.
-    let one_line = |pem: &str| pem.replace('\n', "");
-    for (chain, key) in [
-        (one_line(&key), key.clone()),
-        (format!("{}x", one_line(&key)), key.clone()),
-        (format!("{}{chain}", one_line(&key)), key.clone()),
-        (chain.clone(), one_line(&key)),
-    ] {
-        let identity = Identity::new(chain, Secret::new(key));
-        let refused = Client::builder("https://sts.example")
-            .identity(identity)
-            .build()
-            .unwrap_err();
-        let shown = everything(&refused);
-        for secret in [body.to_owned(), format!("{:?}", body.as_bytes())] {
-            let secret = secret.trim_matches(['[', ']']);
-            assert!(!shown.contains(secret), "{shown}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn metadata_cannot_flood_a_log_or_add_a_password() {
-    let stage = Stage::new().await;
-    let mut document = metadata(&stage.issuer);
-    document["mtls_endpoint_aliases"] = json!("\u{1b}[31m".repeat(50_000));
-    stage.script.once(METADATA, Answer::json(200, &document));
-    let refused = client(&stage).metadata().await.unwrap_err();
-    assert!(matches!(refused, ClientError::Malformed { .. }));
-    assert!(refused.to_string().len() < 1_000);
-    assert!(!refused.to_string().contains('\u{1b}'));
-
-    let mut document = metadata(&stage.issuer);
-    let endpoint = format!("{}/oauth2/token", stage.issuer);
-    document["token_endpoint"] = json!(endpoint.replace("https://", "https://user:hunter2@"));
-    stage.script.once(METADATA, Answer::json(200, &document));
-    let refused = client(&stage)
-        .token(&TokenRequest::new(AUDIENCE))
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(refused, ClientError::Malformed { .. }),
-        "{refused:?}"
-    );
-    assert!(!refused.to_string().contains("hunter2"), "{refused}");
-    assert_eq!(stage.seen(TOKEN).len(), 0);
 }
 
 /// While an issuer hangs nobody waits for the others' turns: a hundred callers would wait a hundred times as long.

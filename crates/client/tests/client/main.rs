@@ -13,5 +13,6 @@ mod certificates;
 mod evidence;
 mod failures;
 mod keeping;
+mod secrets;
 mod stage;
 mod tokens;
