@@ -121,8 +121,8 @@ impl Client {
     /// The issuer's metadata, fetched at most every five minutes. An issuer that is away for a while is no reason to
     /// forget where it is.
     pub async fn metadata(&self) -> Result<Arc<Metadata>, ClientError> {
-        let connection = self.session.connection().await?;
-        self.session.metadata_by(&connection).await
+        let (_, metadata) = self.reach().await?;
+        Ok(metadata)
     }
 
     /// Sends one request to `path` under the issuer's base.
@@ -133,9 +133,8 @@ impl Client {
         token: Option<&Secret>,
         body: Option<&serde_json::Value>,
     ) -> Result<Reply, ClientError> {
-        let connection = self.session.connection().await?;
-        let metadata = self.session.metadata_by(&connection).await?;
-        let endpoint = format!("{}{path}", metadata.base(connection.has_certificate));
+        let (connection, metadata) = self.reach().await?;
+        let endpoint = metadata.at(path, connection.has_certificate);
         let mut request = connection
             .http
             .request(method, self.session.checked(&endpoint)?);
@@ -154,20 +153,13 @@ impl Client {
         token: Option<&Secret>,
         form: &Form,
     ) -> Result<Reply, ClientError> {
-        let connection = self.session.connection().await?;
-        let metadata = self.session.metadata_by(&connection).await?;
-        let fallback = format!(
-            "{}/oauth2/introspect",
-            metadata.base(connection.has_certificate)
-        );
-        let endpoint = metadata
-            .introspection_endpoint(connection.has_certificate)
-            .unwrap_or(&fallback);
-        let mut request = self.form_request(&connection, endpoint, form)?;
+        let (connection, metadata) = self.reach().await?;
+        let endpoint = metadata.introspection_endpoint(connection.has_certificate);
+        let mut request = self.form_request(&connection, &endpoint, form)?;
         if let Some(token) = token {
             request = request.bearer_auth(token.expose());
         }
-        send(request, endpoint).await?.accepted()
+        send(request, &endpoint).await?.accepted()
     }
 
     /// Whether this client proves itself by a certificate alone.
@@ -185,6 +177,13 @@ impl Client {
         Some(connection.generation)
     }
 
+    /// The connection, and the metadata that say where to go on it.
+    async fn reach(&self) -> Result<(Arc<Connection>, Arc<Metadata>), ClientError> {
+        let connection = self.session.connection().await?;
+        let metadata = self.session.metadata_by(&connection).await?;
+        Ok((connection, metadata))
+    }
+
     async fn repeated<T, F>(&self, call: impl Fn() -> F) -> Result<T, ClientError>
     where
         F: Future<Output = Result<T, ClientError>>,
@@ -200,18 +199,12 @@ impl Client {
 
     /// One attempt of [`Self::token`].
     pub(crate) async fn try_token(&self, request: &TokenRequest) -> Result<Token, ClientError> {
-        let connection = self.session.connection().await?;
-        let metadata = self.session.metadata_by(&connection).await?;
+        let (connection, metadata) = self.reach().await?;
         let mut form = self.session.evidence(&connection, true).await?;
         request.write(&mut form);
         let asked_at = clock::now();
-        let reply = self
-            .post(
-                &connection,
-                metadata.token_endpoint(connection.has_certificate),
-                &form,
-            )
-            .await?;
+        let endpoint = metadata.token_endpoint(connection.has_certificate);
+        let reply = self.post(&connection, endpoint, &form).await?;
         Token::from_reply(&reply, asked_at, &request.scopes)
     }
 
@@ -219,15 +212,14 @@ impl Client {
         &self,
         request: &CertificateRequest,
     ) -> Result<Certificate, ClientError> {
-        let connection = self.session.connection().await?;
-        let metadata = self.session.metadata_by(&connection).await?;
+        let (connection, metadata) = self.reach().await?;
         let key = NewKey::generate()?;
         // This endpoint tells evidence by its parameter, not by a grant type.
         let mut form = self.session.evidence(&connection, false).await?;
         form.add("csr", &key.request()?);
         request.write(&mut form);
         let asked_at = clock::now();
-        let endpoint = format!("{}/v1/x509", metadata.base(connection.has_certificate));
+        let endpoint = metadata.at("/v1/x509", connection.has_certificate);
         let reply = self.post(&connection, &endpoint, &form).await?;
         key.certificate(&reply, asked_at)
     }
@@ -237,38 +229,25 @@ impl Client {
         subject: &Secret,
         request: &ExchangeRequest,
     ) -> Result<Token, ClientError> {
-        let connection = self.session.connection().await?;
-        let metadata = self.session.metadata_by(&connection).await?;
+        let (connection, metadata) = self.reach().await?;
         let mut form = Form::default();
         form.add("grant_type", TOKEN_EXCHANGE);
         form.add("subject_token", subject.expose());
         form.add("subject_token_type", ACCESS_TOKEN);
         request.write(&mut form);
         let asked_at = clock::now();
-        let reply = self
-            .post(
-                &connection,
-                metadata.token_endpoint(connection.has_certificate),
-                &form,
-            )
-            .await?;
+        let endpoint = metadata.token_endpoint(connection.has_certificate);
+        let reply = self.post(&connection, endpoint, &form).await?;
         Token::from_reply(&reply, asked_at, &request.scopes)
     }
 
     async fn try_revoke(&self, token: &Secret) -> Result<(), ClientError> {
-        let connection = self.session.connection().await?;
-        let metadata = self.session.metadata_by(&connection).await?;
-        let fallback = format!(
-            "{}/oauth2/revoke",
-            metadata.base(connection.has_certificate)
-        );
-        let endpoint = metadata
-            .revocation_endpoint(connection.has_certificate)
-            .unwrap_or(&fallback);
+        let (connection, metadata) = self.reach().await?;
+        let endpoint = metadata.revocation_endpoint(connection.has_certificate);
         let mut form = Form::default();
         form.add("token", token.expose());
         form.add("token_type_hint", "access_token");
-        self.post(&connection, endpoint, &form).await.map(drop)
+        self.post(&connection, &endpoint, &form).await.map(drop)
     }
 
     async fn post(

@@ -62,23 +62,34 @@ impl Metadata {
             .unwrap_or(&self.token_endpoint)
     }
 
-    pub(crate) fn revocation_endpoint(&self, with_certificate: bool) -> Option<&str> {
-        let alias = self.mtls_endpoint_aliases.revocation_endpoint.as_deref();
+    /// Where tokens are revoked.
+    pub(crate) fn revocation_endpoint(&self, with_certificate: bool) -> String {
+        let alias = self.mtls_endpoint_aliases.revocation_endpoint.as_ref();
         alias
             .filter(|_| with_certificate)
-            .or(self.revocation_endpoint.as_deref())
+            .or(self.revocation_endpoint.as_ref())
+            .cloned()
+            .unwrap_or_else(|| self.at("/oauth2/revoke", with_certificate))
     }
 
-    pub(crate) fn introspection_endpoint(&self, with_certificate: bool) -> Option<&str> {
-        let alias = self.mtls_endpoint_aliases.introspection_endpoint.as_deref();
+    /// Where tokens are introspected.
+    pub(crate) fn introspection_endpoint(&self, with_certificate: bool) -> String {
+        let alias = self.mtls_endpoint_aliases.introspection_endpoint.as_ref();
         alias
             .filter(|_| with_certificate)
-            .or(self.introspection_endpoint.as_deref())
+            .or(self.introspection_endpoint.as_ref())
+            .cloned()
+            .unwrap_or_else(|| self.at("/oauth2/introspect", with_certificate))
+    }
+
+    /// Where `path` lies, which has no metadata member.
+    pub(crate) fn at(&self, path: &str, with_certificate: bool) -> String {
+        format!("{}{path}", self.base(with_certificate))
     }
 
     /// The URL under which `/v1/…` lies, without a trailing slash: it has no metadata member of its own, and stands
     /// beside the token endpoint.
-    pub(crate) fn base(&self, with_certificate: bool) -> &str {
+    fn base(&self, with_certificate: bool) -> &str {
         let token_endpoint = self.token_endpoint(with_certificate);
         token_endpoint
             .strip_suffix("/oauth2/token")
@@ -158,8 +169,11 @@ mod tests {
         assert_eq!(metadata.base(true), "https://mtls.sts.example");
         assert_eq!(
             metadata.revocation_endpoint(true),
-            Some("https://sts.example/oauth2/revoke")
+            "https://sts.example/oauth2/revoke"
         );
-        assert_eq!(metadata.introspection_endpoint(true), None);
+        assert_eq!(
+            metadata.introspection_endpoint(true),
+            "https://mtls.sts.example/oauth2/introspect"
+        );
     }
 }
