@@ -84,7 +84,7 @@ fn admit_parent(view: &ControlView, parent: &Parent, now: Now) -> Result<(), Sto
 }
 
 /// Invariant 4, held here as well as by policy: a defect there must not widen anything.
-fn check_narrower(parent: &Parent, permit: &Permit) -> Result<(), Stop> {
+pub(super) fn check_narrower(parent: &Parent, permit: &Permit) -> Result<(), Stop> {
     // No audience means a certificate, which would speak for the workload everywhere.
     let same_audience = permit.audience.as_ref() == Some(&parent.audience);
     let same_task = parent.task.is_none() || permit.task == parent.task;

@@ -1,6 +1,7 @@
 //! The way of a request, from end to end, against a ledger in memory.
 
 mod audit;
+mod ceilings;
 mod faults;
 mod grants;
 mod properties;
@@ -343,6 +344,10 @@ fn csr() -> CertificateRequest {
         .serialize_request(&key)
         .unwrap();
     CertificateRequest::parse(request.der()).unwrap()
+}
+
+fn refused(outcome: &Outcome) -> Refused {
+    *outcome.result.as_ref().unwrap_err()
 }
 
 fn issued(outcome: &Outcome) -> &crate::mint::IssuedToken {
