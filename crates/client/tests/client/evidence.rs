@@ -3,7 +3,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use dayfly_client::{ClientError, GithubActions, OidcSource, Secret, Source, TokenRequest};
+use dayfly_client::{
+    ClientError, GithubActions, OidcSource, RetryPolicy, Secret, Source, TokenRequest,
+};
 use dayfly_lab::{
     GithubJob, OidcIssuer, OidcOptions, Svid, SvidParams, TlsAuthority, TokenAlgorithm,
 };
@@ -103,7 +105,12 @@ async fn what_is_no_svid_is_no_evidence() {
     };
     for params in [two, none] {
         let svid = stage.spiffe.svid_with(&params).unwrap();
-        let client = stage.client().identity(identity(&svid)).build().unwrap();
+        let client = stage
+            .client()
+            .retry(RetryPolicy::NONE)
+            .identity(identity(&svid))
+            .build()
+            .unwrap();
         let refused = client
             .token(&TokenRequest::new(AUDIENCE))
             .await
