@@ -5,6 +5,8 @@ mod builder;
 pub mod feed;
 pub mod manual;
 mod peer;
+#[cfg(any(feature = "http", feature = "rustls"))]
+mod pem;
 mod rejection;
 pub mod revocation;
 mod unverified;

@@ -126,7 +126,8 @@ fn key_set(path: &Path) -> Result<KeySet, Failure> {
 fn peer_certificate(path: &Path) -> Result<PeerCertificate, Failure> {
     let pem = input::file(path)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    let chain = chain.map_err(|error| Failure::file(path, anyhow::anyhow!("{error}")))?;
+    // The parser's own text quotes the line, which may be a key in the wrong file.
+    let chain = chain.map_err(|_| Failure::file(path, anyhow::anyhow!("it is no PEM")))?;
     let chain: Vec<Vec<u8>> = chain.iter().map(|der| der.to_vec()).collect();
     let spiffe_id = chain
         .first()

@@ -241,8 +241,9 @@ fn roots(ca_pem: Option<&[u8]>) -> Result<RootCertStore, OpenError> {
     match ca_pem {
         Some(pem) => {
             for certificate in CertificateDer::pem_slice_iter(pem) {
+                // The parser's own text quotes the line, which may be a key in the wrong file.
                 certificate
-                    .map_err(|error| error.to_string())
+                    .map_err(|_| "it is no PEM".to_owned())
                     .and_then(|certificate| {
                         roots.add(certificate).map_err(|error| error.to_string())
                     })

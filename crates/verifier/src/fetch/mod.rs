@@ -285,7 +285,7 @@ fn client_config(ca_pem: Option<&[u8]>) -> Result<ClientConfig, FetchError> {
         Some(pem) => CertificateDer::pem_slice_iter(pem)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| FetchError::Authorities {
-                detail: error.to_string(),
+                detail: crate::pem::problem(&error).to_owned(),
             })?,
         None => rustls_native_certs::load_native_certs().certs,
     };

@@ -51,7 +51,7 @@ impl ServerIdentity {
         let refused = |what| {
             move |error: PemError| ConfigError::Pem {
                 what,
-                detail: error.to_string(),
+                detail: crate::pem::problem(&error).to_owned(),
             }
         };
         let chain = CertificateDer::pem_slice_iter(chain_pem)
