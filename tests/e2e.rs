@@ -7,8 +7,14 @@
     clippy::disallowed_methods,
     clippy::print_stdout,
     missing_docs,
+    unreachable_pub,
     reason = "tests fail loudly, read the clock and say what they skip"
 )]
 
+mod cli;
+mod cluster;
+mod contract;
 mod exchange;
 mod harness;
+mod hostile;
+mod revocation;

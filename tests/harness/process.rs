@@ -42,28 +42,27 @@ pub struct Deployment {
 }
 
 impl Deployment {
-    /// Writes the main file and starts the server, ready to issue.
-    pub async fn start(world: &World, name: &str, store: &Store) -> Self {
-        let mut deployment = Self::prepare(world, name, store, &format!("https://127.0.0.1:{}", free_port()));
-        deployment.launch(&[]).await;
-        deployment
-    }
-
-    /// Two servers of one issuer on one store: they share `url`, and each listens for itself.
-    pub async fn start_pair(world: &World, redis: &str) -> (Self, Self) {
-        let store = Store::Redis(redis.to_owned());
-        let first = Self::start(world, "first", &store).await;
-        let mut second = Self::prepare(world, "second", &store, &first.url);
-        second.launch(&[]).await;
-        (first, second)
-    }
-
     /// Writes the files of a server that is not started yet.
     pub fn prepare(world: &World, name: &str, store: &Store, issuer: &str) -> Self {
-        let port = issuer.rsplit(':').next().unwrap().split('/').next().unwrap().parse().unwrap();
-        let public = if TcpListener::bind(("127.0.0.1", port)).is_ok() { port } else { free_port() };
+        let port = issuer
+            .rsplit(':')
+            .next()
+            .unwrap()
+            .split('/')
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap();
+        let public = if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            port
+        } else {
+            free_port()
+        };
         let operations = free_port();
-        let (cert, key) = world.tls.server_identity(dayfly_lab::LOOPBACK_NAMES).unwrap();
+        let (cert, key) = world
+            .tls
+            .server_identity(dayfly_lab::LOOPBACK_NAMES)
+            .unwrap();
         world.write(&format!("{name}/server.pem"), &cert);
         world.write_secret(&format!("{name}/server.key"), &key);
         let socket = world.path(&format!("{name}/admin.sock"));
@@ -88,7 +87,11 @@ impl Deployment {
 
     /// Starts the process.
     pub fn spawn(&mut self, environment: &[(&str, &str)]) {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&self.log)
+            .unwrap();
         let process = Command::new(binary())
             .args(["serve", "--allow-root", "--config"])
             .arg(&self.config)
@@ -104,13 +107,17 @@ impl Deployment {
     /// Waits until `/readyz` says what is wanted.
     #[track_caller]
     pub fn ready(&self, wanted: bool) -> impl Future<Output = ()> {
+        install_provider();
         let (url, log) = (format!("{}/readyz", self.operations), self.log.clone());
         async move {
             let client = reqwest::Client::builder().no_proxy().build().unwrap();
             let started = Instant::now();
             loop {
                 let answer = client.get(&url).send().await;
-                if answer.as_ref().is_ok_and(|answer| answer.status().is_success() == wanted) {
+                if answer
+                    .as_ref()
+                    .is_ok_and(|answer| answer.status().is_success() == wanted)
+                {
                     return;
                 }
                 assert!(
@@ -123,10 +130,21 @@ impl Deployment {
         }
     }
 
+    /// The id of the process.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("a started server").id()
+    }
+
     /// Sends a signal, such as `TERM` or `STOP`.
     pub fn signal(&self, name: &str) {
-        let pid = self.process.as_ref().expect("a started server").id().to_string();
-        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+        let pid = self.pid().to_string();
+        assert!(
+            Command::new("kill")
+                .args([&format!("-{name}"), &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
     }
 
     /// Waits for the process to end by itself, and says whether it ended well.
@@ -162,13 +180,19 @@ impl Deployment {
 
     /// Posts a form.
     pub async fn post(&self, path: &str, svid: Option<&Svid>, form: &Form) -> Answer {
-        let request = self.client(svid).post(format!("{}{path}", self.url)).form(&form.0);
+        let request = self
+            .client(svid)
+            .post(format!("{}{path}", self.url))
+            .form(&form.0);
         Answer::read(request.send().await.unwrap()).await
     }
 
     /// Posts JSON.
     pub async fn post_json(&self, path: &str, svid: Option<&Svid>, body: &Value) -> Answer {
-        let request = self.client(svid).post(format!("{}{path}", self.url)).json(body);
+        let request = self
+            .client(svid)
+            .post(format!("{}{path}", self.url))
+            .json(body);
         Answer::read(request.send().await.unwrap()).await
     }
 
@@ -181,7 +205,12 @@ impl Deployment {
     /// The lines of the audit trail so far.
     pub fn audit_lines(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(&self.audit).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).expect("one JSON object")).collect()
+        // The last line may be under way.
+        let (complete, _) = text.rsplit_once('\n').unwrap_or_default();
+        complete
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("one JSON object"))
+            .collect()
     }
 }
 
@@ -193,8 +222,7 @@ impl Drop for Deployment {
 
 /// A client that trusts one CA, with an SVID or without.
 pub fn client(ca_pem: &str, svid: Option<&Svid>) -> reqwest::Client {
-    // A second installation is refused, and the first one is the same.
-    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    install_provider();
     let mut builder = reqwest::Client::builder()
         .no_proxy()
         .tls_certs_only([reqwest::Certificate::from_pem(ca_pem.as_bytes()).unwrap()])
@@ -206,6 +234,11 @@ pub fn client(ca_pem: &str, svid: Option<&Svid>) -> reqwest::Client {
     builder.build().unwrap()
 }
 
+fn install_provider() {
+    // A second installation is refused, and the first one is the same.
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+}
+
 /// The `dayfly` that was built with the tests.
 pub fn binary() -> PathBuf {
     let named = std::env::var_os("DAYFLY_BIN").map(PathBuf::from);
@@ -214,13 +247,21 @@ pub fn binary() -> PathBuf {
         test.ancestors().nth(2).unwrap().join("dayfly")
     };
     let path = named.unwrap_or_else(beside);
-    assert!(path.is_file(), "no dayfly at {}: run `cargo xtask test`", path.display());
+    assert!(
+        path.is_file(),
+        "no dayfly at {}: run `cargo xtask test`",
+        path.display()
+    );
     path
 }
 
 /// A port that was free a moment ago.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 fn main_file(
@@ -247,9 +288,9 @@ key_file = "{name}/server.key"
 [x509]
 danger_ephemeral_root = true
 [keys]
-lead = "5s"
+lead = "9s"
 jwks_max_age = "1s"
-sync = "1s"
+sync = "3s"
 [audit]
 file = "{name}/audit.jsonl"
 [[trust_domain_bundle]]
@@ -270,7 +311,11 @@ owner = "payments"
 "#
     );
     if let Store::Redis(url) = store {
-        writeln!(text, "[ledger]\nredis = \"{url}\"\ncluster_secret_file = \"cluster.secret\"").unwrap();
+        writeln!(
+            text,
+            "[ledger]\nredis = \"{url}\"\ncluster_secret_file = \"cluster.secret\""
+        )
+        .unwrap();
     }
     text
 }

@@ -8,9 +8,6 @@ use tempfile::TempDir;
 
 /// The audience of the API of the owner `payments`.
 pub const PAYMENTS_API: &str = "https://payments.internal";
-/// What the CI job of the default registry may do there.
-pub const CI_SCOPE: &str = "deploy:write";
-
 /// The trust domain of the workloads' SVIDs.
 const TRUST_DOMAIN: &str = "prod.example.org";
 
@@ -132,6 +129,7 @@ impl World {
         world.write("registry/payments/payments.toml", PAYMENTS);
         world.write("registry/billing/billing.toml", BILLING);
         world.write("registry/platform/platform.toml", PLATFORM);
+        std::fs::create_dir(world.path("policies")).unwrap();
         world.write_secret("cluster.secret", "0123456789abcdef0123456789abcdef0123456789abcdef");
         world
     }
