@@ -5,7 +5,7 @@ use dayfly_token::feed::Kind;
 use dayfly_token::{Confirmation, MAX_ANCESTORS, UnixTime};
 
 use super::stop::Stop;
-use crate::control::{ControlView, Lineage, Target};
+use crate::control::{CLOCK_DISTANCE_SECS, ControlView, Lineage, StoreLife, Target};
 use crate::port::Now;
 
 /// What control says of an admitted issuance.
@@ -41,11 +41,7 @@ pub(super) fn admit(
         check_narrower(parent, permit)?;
         admit_parent(view, parent, now)?;
     }
-    // A store that was replaced may have forgotten that the evidence was used.
-    let fresh = principal
-        .issued_at
-        .is_some_and(|issued_at| store.since <= issued_at);
-    if principal.single_use.is_some() && !fresh {
+    if principal.single_use.is_some() && !is_younger(principal, store) {
         return Err(Stop::evidence_predates_store());
     }
     let deadline = permit
@@ -57,6 +53,18 @@ pub(super) fn admit(
         generation: store.generation,
         deadline,
     })
+}
+
+/// Whether evidence is younger than the last change of the store, which may have forgotten that it
+/// was used. The evidence's clock is taken to be within δ of ours, as those of replicas are. A store
+/// that never changed has forgotten nothing.
+fn is_younger(principal: &Principal, store: &StoreLife) -> bool {
+    let changed = store.generation > 1;
+    let margin_secs = if changed { CLOCK_DISTANCE_SECS } else { 0 };
+    let from = store.since.saturating_add(margin_secs);
+    principal
+        .issued_at
+        .is_some_and(|issued_at| from <= issued_at)
 }
 
 /// Invariant 4: the children of a dead parent are not born.

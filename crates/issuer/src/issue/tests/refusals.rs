@@ -3,6 +3,7 @@ use dayfly_token::feed::Kind;
 
 use super::*;
 use crate::control::{HoldKind, TaskState};
+use crate::port::Ledger as _;
 use crate::revoke::{Retention, Revocation, cut_off_body, hold_body, task_body};
 
 const RETENTION: Retention = Retention {
@@ -229,31 +230,34 @@ fn evidence_that_counts_once_counts_once() {
 #[test]
 fn single_use_evidence_from_before_a_change_of_the_store_is_refused() {
     let mut rig = Rig::new();
-    let life = |since| StoreLife {
-        generation: 1,
-        since,
+    let change = T - 9;
+    let live = |generation| StoreLife {
+        generation,
+        since: UnixTime::from_secs(change),
         epoch: "e".to_owned(),
     };
-    rig.issuer
-        .control()
-        .write()
-        .unwrap()
-        .adopt_store(life(UnixTime::from_secs(T - 9)));
-    assert_eq!(
-        rig.reason(job(), wants(AUDIENCE)),
-        Reason::EvidencePredatesStore
-    );
-    let mut undated = job();
-    undated.issued_at = None;
-    assert_eq!(
-        rig.reason(undated, wants(AUDIENCE)),
-        Reason::EvidencePredatesStore
-    );
-    // Evidence that may come again needs no memory, and a fresh job goes through.
+    let of = |issued_at| Principal { issued_at, ..job() };
+    // A first store has forgotten nothing; one that changed may have, up to δ after the change,
+    // because the evidence has a clock of its own.
+    for (generation, margin) in [(1, 0), (2, 2)] {
+        if rig.ledger.generation() < generation {
+            run(rig.ledger.raise_generation(1, UnixTime::from_secs(change))).unwrap();
+        }
+        let mut view = rig.issuer.control().write().unwrap();
+        view.adopt_store(live(generation));
+        drop(view);
+        let first = change + margin;
+        for issued_at in [None, Some(T - 100), Some(first - 1)] {
+            let old = of(issued_at.map(UnixTime::from_secs));
+            let reason = rig.reason(old, wants(AUDIENCE));
+            assert_eq!(reason, Reason::EvidencePredatesStore, "{issued_at:?}");
+        }
+        let mut fresh = of(Some(UnixTime::from_secs(first)));
+        fresh.single_use = Some([u8::try_from(generation).unwrap(); 32]);
+        issued(&rig.token(fresh, wants(AUDIENCE)));
+    }
+    // Evidence that may come again needs no memory.
     issued(&rig.token(svid(), wants(AUDIENCE)));
-    let mut fresh = job();
-    fresh.issued_at = Some(UnixTime::from_secs(T - 9));
-    issued(&rig.token(fresh, wants(AUDIENCE)));
 }
 
 #[test]
