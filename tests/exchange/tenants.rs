@@ -11,6 +11,8 @@ on_both_ledgers!(
     a_limited_right_reaches_its_owner_only,
     a_workload_without_rights_has_none,
     a_right_is_for_what_it_says,
+    a_limited_right_sees_its_owner_only,
+    a_hold_cannot_be_lifted_by_the_held,
     a_credential_of_a_task_ends_that_task,
     a_token_for_the_issuer_carries_rights,
 );
@@ -126,6 +128,53 @@ async fn a_right_is_for_what_it_says(scene: &Scene) {
     token_of(scene, "payments/worker", PAYMENTS_API)
         .await
         .access_token();
+}
+
+async fn a_limited_right_sees_its_owner_only(scene: &Scene) {
+    let (limited, console) = (
+        operator(scene, LIMITED),
+        operator(scene, "platform/console"),
+    );
+    let holds = [
+        ("owner", "payments"),
+        ("rule", "svid-biller"),
+        ("rule", "svid-worker"),
+        ("source", "oidc:github"),
+        ("workload", "billing/biller"),
+    ];
+    for (kind, value) in holds {
+        console.done("hold", kind, value).await;
+    }
+    let pairs = |holds: &[(&str, &str)]| {
+        let owned = holds
+            .iter()
+            .map(|(kind, value)| ((*kind).to_owned(), (*value).to_owned()));
+        owned.collect::<std::collections::BTreeSet<_>>()
+    };
+    let seen = async |who: &Operator| who.holds().await.into_iter().collect();
+    assert_eq!(pairs(&holds), seen(&console).await);
+    assert_eq!(
+        pairs(&[("owner", "payments"), ("rule", "svid-worker")]),
+        seen(&limited).await
+    );
+    for (kind, value) in holds {
+        console.done("lift", kind, value).await;
+    }
+}
+
+async fn a_hold_cannot_be_lifted_by_the_held(scene: &Scene) {
+    let (limited, console) = (
+        operator(scene, LIMITED),
+        operator(scene, "platform/console"),
+    );
+    console.done("hold", "workload", LIMITED).await;
+    forbidden(&limited.change("lift", "workload", LIMITED).await);
+    forbidden(&limited.change("hold", "workload", "payments/worker").await);
+    forbidden(&limited.get("/v1/revocations").await);
+    let token = token_of(scene, LIMITED, scene.issuer()).await;
+    token.refused(400, "unauthorized_client");
+    console.done("lift", "workload", LIMITED).await;
+    assert_eq!(limited.holds().await, []);
 }
 
 async fn a_credential_of_a_task_ends_that_task(scene: &Scene) {

@@ -3,12 +3,15 @@
 
 mod assertions;
 mod drain;
+mod floods;
 mod forgery;
 mod forms;
+mod issuers;
 mod metrics;
 mod reload;
 mod routes;
 mod secrets;
+mod starts;
 mod svids;
 mod tls;
 mod tokens;

@@ -116,6 +116,23 @@ async fn a_path_has_one_spelling(scene: &Scene) {
 }
 
 async fn listeners_do_not_mix(scene: &Scene) {
+    // Whatever name the caller uses, the issuer has its own.
+    let named = [
+        "x-forwarded-host: evil.example.org",
+        "forwarded: host=evil.example.org",
+    ];
+    let metadata = "GET /.well-known/oauth-authorization-server";
+    let reply = send(scene, None, metadata, &named, b"").await.unwrap();
+    assert!(
+        reply
+            .body
+            .contains(&format!("\"issuer\":\"{}\"", scene.issuer())),
+        "{reply:?}"
+    );
+    assert!(
+        !reply.body.contains("evil") && !reply.body.contains("localhost"),
+        "{reply:?}"
+    );
     let console = scene.world.svid("platform/console");
     for path in ["/metrics", "/readyz", "/livez"] {
         assert_eq!(
