@@ -392,6 +392,21 @@ fn identities_from_pem() {
     ] {
         assert!(ServerIdentity::from_pem(chain.as_bytes(), key.as_bytes()).is_err());
     }
+    // A key that lost its line ends, or stands where the chain should be: no error quotes it.
+    let broken = key.replace('\n', "");
+    for (chain, key) in [(pem.as_str(), broken.as_str()), (&broken, &key)] {
+        let error = ServerIdentity::from_pem(chain.as_bytes(), key.as_bytes()).err();
+        let error = error.unwrap();
+        let shown = format!("{error} {error:?}");
+        let quotes = |text: &str| {
+            let bytes = format!("{:?}", text.as_bytes());
+            shown.contains(text) || shown.contains(bytes.trim_matches(['[', ']']))
+        };
+        assert!(
+            !quotes("PRIVATE KEY") && !quotes(&broken[40..60]),
+            "{shown}"
+        );
+    }
     // A key of another certificate.
     let identity = ServerIdentity::from_pem(pem.as_bytes(), key.as_bytes()).unwrap();
     assert!(server_config(identity, None).is_err());
