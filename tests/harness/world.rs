@@ -121,16 +121,27 @@ impl World {
     pub async fn new() -> Self {
         let tls = TlsAuthority::new().unwrap();
         let spiffe = SpiffeCa::new(TRUST_DOMAIN).unwrap();
-        let options = OidcOptions { tls: Some(&tls), ..OidcOptions::default() };
+        let options = OidcOptions {
+            tls: Some(&tls),
+            ..OidcOptions::default()
+        };
         let github = OidcIssuer::start(options).await.unwrap();
-        let world = Self { folder: tempfile::tempdir().unwrap(), tls, spiffe, github };
+        let world = Self {
+            folder: tempfile::tempdir().unwrap(),
+            tls,
+            spiffe,
+            github,
+        };
         world.write("ca.pem", &world.tls.ca_pem());
         world.write("prod.pem", &world.spiffe.bundle_pem());
         world.write("registry/payments/payments.toml", PAYMENTS);
         world.write("registry/billing/billing.toml", BILLING);
         world.write("registry/platform/platform.toml", PLATFORM);
         std::fs::create_dir(world.path("policies")).unwrap();
-        world.write_secret("cluster.secret", "0123456789abcdef0123456789abcdef0123456789abcdef");
+        world.write_secret(
+            "cluster.secret",
+            "0123456789abcdef0123456789abcdef0123456789abcdef",
+        );
         world
     }
 
@@ -157,7 +168,9 @@ impl World {
 
     /// An SVID of one hour, for example of `payments/worker`.
     pub fn svid(&self, workload: &str) -> Svid {
-        self.spiffe.svid(&format!("/{workload}"), Duration::from_secs(3600)).unwrap()
+        self.spiffe
+            .svid(&format!("/{workload}"), Duration::from_secs(3600))
+            .unwrap()
     }
 
     /// A fresh token of the default CI job for an issuer.
