@@ -103,8 +103,8 @@ async fn no_secret_is_shown_when_it_is_refused() {
         refused(Ledger::Embedded, row).await;
     }
     for row in [
-        row("a short secret", "cluster.secret", SECRET, "cluster.secret"),
-        row("an empty secret", "cluster.secret", "", "cluster.secret"),
+        row("a short secret", "cluster.secret", SECRET, "cluster secret"),
+        row("an empty secret", "cluster.secret", "", "cluster"),
         readable("cluster.secret", "cluster.secret"),
     ] {
         refused(Ledger::Redis, row).await;
