@@ -86,6 +86,9 @@ impl Default for Limits {
 /// An HTTPS server, HTTP/1.1 and HTTP/2, for any tower service and so for an `axum::Router`.
 ///
 /// Requests carry the extensions [`PeerAddress`] and, where the client showed a certificate, [`PeerCertificate`].
+///
+/// How long a handler may take, and how large a body may be, is the service's matter: give it a timeout and a limit,
+/// because a request whose body never ends keeps its connection for [`Limits::max_age`].
 pub struct Server {
     listener: TcpListener,
     config: Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>,
