@@ -11,7 +11,7 @@ use dayfly_issuer::lifecycle::KeyLifecycle;
 use dayfly_issuer::revoke::Retention;
 use dayfly_issuer::{Clock, Issuer};
 use dayfly_policy::MAX_LIFETIME_SECS;
-use dayfly_verifier::{MAX_LEEWAY_SECS, Verifier};
+use dayfly_verifier::{MAX_LEEWAY_SECS, Rejection, RejectionCode, Verifier};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -155,6 +155,16 @@ impl App {
             changes,
         });
         Ok(text)
+    }
+
+    /// Whether a token that our own verifiers refused may be good all the same, because this replica
+    /// does not know the present keys and revocations.
+    pub(crate) fn is_in_doubt(&self, refused: &Rejection) -> bool {
+        match refused.code() {
+            RejectionCode::RevocationStale => true,
+            RejectionCode::UnknownKid => !self.view().hears(self.clock.now()),
+            _ => false,
+        }
     }
 
     /// Why no new work is welcome; empty when it is.

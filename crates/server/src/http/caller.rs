@@ -24,7 +24,7 @@ const CHALLENGE_INVALID: &str = "Bearer realm=\"dayfly\", error=\"invalid_token\
 pub(crate) struct Caller {
     /// As it is recorded: the workload, or `socket:<uid>`.
     pub(crate) by: String,
-    /// The workload; the socket has none.
+    /// The workload; none for the socket, and for whoever shows a token of another audience.
     pub(crate) workload: Option<WorkloadId>,
     rights: Vec<Right>,
     /// The task whose live credential the caller showed.
@@ -81,20 +81,29 @@ impl Caller {
             })
             .map_err(|rejection| {
                 tracing::info!(code = %rejection.code(), %rejection, "refused a caller's token");
-                NoCaller::Invalid
+                if app.is_in_doubt(&rejection) {
+                    NoCaller::Unavailable
+                } else {
+                    NoCaller::Invalid
+                }
             })?;
         let workload = verified.workload().ok_or(NoCaller::Invalid)?;
         let rule = verified.rule().and_then(|rule| rule.parse().ok());
         refuse_held(app, &workload, rule.as_ref(), None)?;
-        let rights = if verified.audience().contains(app.own.issuer()) {
-            rights_of_token(app, &verified, &workload)
+        let (by, task) = (
+            workload.to_string(),
+            verified.task().and_then(|task| task.parse().ok()),
+        );
+        let (workload, rights) = if verified.audience().contains(app.own.issuer()) {
+            let rights = rights_of_token(app, &verified, &workload);
+            (Some(workload), rights)
         } else {
-            Vec::new()
+            // Every API that got this token could show it here: it does not speak for the workload.
+            (None, Vec::new())
         };
-        let task = verified.task().and_then(|task| task.parse().ok());
         Ok(Self {
-            by: workload.to_string(),
-            workload: Some(workload),
+            by,
+            workload,
             rights,
             task,
             everything: false,

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::call::Call;
 use super::caller::Caller;
 use super::form::Parameter;
-use super::oauth_error::{OauthError, OauthErrorBody};
+use super::oauth_error::{OauthCode, OauthError, OauthErrorBody};
 use super::token::no_store;
 use crate::authz::AdminScope;
 
@@ -112,6 +112,9 @@ async fn answer(call: &mut Call) -> Result<Value, OauthError> {
                 "introspection of a token that is not the caller's"
             );
             json!({ "active": false })
+        }
+        Err(refused) if call.app.is_in_doubt(&refused) => {
+            return Err(OauthError::new(OauthCode::TemporarilyUnavailable).retry_after(1));
         }
         Err(_) => json!({ "active": false }),
     })

@@ -62,8 +62,13 @@ async fn answer(call: &mut Call) -> Result<(), OauthError> {
         call.app
             .own_unbound
             .verify(UnverifiedToken::new(token), &Presented::NOTHING, now.time());
-    let Ok(verified) = verified else {
-        return Ok(());
+    let verified = match verified {
+        Ok(verified) => verified,
+        // To say 200 of a token that may be alive would be a false promise.
+        Err(refused) if call.app.is_in_doubt(&refused) => {
+            return Err(OauthError::new(OauthCode::TemporarilyUnavailable).retry_after(1));
+        }
+        Err(_) => return Ok(()),
     };
     let revocation = Revocation::Credential {
         id: verified.credential_id().to_owned(),

@@ -2,6 +2,7 @@
 
 mod admin;
 mod documents;
+mod doubt;
 mod feed;
 mod grants;
 mod matrix;
@@ -157,6 +158,15 @@ impl World {
     }
 
     pub(crate) async fn start(issuer: &str, watch: bool, change: impl FnOnce(&mut Config)) -> Self {
+        let world = Self::open(issuer, watch, change).await;
+        if world.running.app.audit.is_healthy() {
+            world.running.ready(Duration::from_secs(10)).await.unwrap();
+        }
+        world
+    }
+
+    /// A world whose server may never get ready.
+    pub(crate) async fn open(issuer: &str, watch: bool, change: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let spiffe = SpiffeCa::new("prod.example.org").unwrap();
         let github = OidcIssuer::start(OidcOptions::default()).await.unwrap();
@@ -168,9 +178,6 @@ impl World {
         })
         .await
         .unwrap();
-        if running.app.audit.is_healthy() {
-            running.ready(Duration::from_secs(10)).await.unwrap();
-        }
         let app = &running.app;
         Self {
             public: super::public(app),
