@@ -6,7 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -268,6 +268,13 @@ fn append(path: &PathBuf) -> std::io::Result<File> {
     if let Some(dir) = path.parent() {
         std::fs::create_dir_all(dir)?;
     }
+    // To open a pipe would wait for a reader, for ever.
+    if std::fs::metadata(path).is_ok_and(|about| about.file_type().is_fifo()) {
+        return Err(std::io::Error::new(
+            std::io::ErrorKind::InvalidInput,
+            "it is a pipe",
+        ));
+    }
     OpenOptions::new()
         .create(true)
         .append(true)
@@ -321,6 +328,19 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "2\n");
+    }
+
+    #[test]
+    fn a_pipe_is_refused_and_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        let (done, refused) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let _ = done.send(append(&pipe).is_err());
+        });
+        assert_eq!(refused.recv_timeout(Duration::from_secs(10)), Ok(true));
     }
 
     #[tokio::test]

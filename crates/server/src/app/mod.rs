@@ -216,8 +216,10 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            // Beside the loop: a file system that hangs must not keep SIGTERM from being heard.
             _ = hangup.recv() => {
-                running.reload().await;
+                let reloader = Arc::clone(&running.reloader);
+                tokio::spawn(async move { Reloader::reload(&reloader).await });
             }
         }
     }

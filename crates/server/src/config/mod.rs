@@ -6,6 +6,7 @@ mod later;
 mod lifecycle;
 mod period;
 mod place;
+mod regular;
 mod secret;
 mod sources;
 mod url;
@@ -207,11 +208,17 @@ pub fn schema() -> String {
 }
 
 fn read_bounded(path: &Path) -> Result<String, String> {
-    let about = std::fs::metadata(path).map_err(|error| format!("cannot be read: {error}"))?;
-    if about.len() > MAX_FILE_BYTES {
+    use std::io::Read;
+    let failed = |error| format!("cannot be read: {error}");
+    let file = regular::open(path).map_err(failed)?;
+    let mut text = String::new();
+    file.take(MAX_FILE_BYTES + 1)
+        .read_to_string(&mut text)
+        .map_err(failed)?;
+    if text.len() as u64 > MAX_FILE_BYTES {
         return Err(format!("is larger than {MAX_FILE_BYTES} bytes"));
     }
-    std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))
+    Ok(text)
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ pub fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretError> {
         path: path.to_owned(),
         source,
     };
-    let file = std::fs::File::open(path).map_err(io)?;
+    let file = super::regular::open(path).map_err(io)?;
     let about = file.metadata().map_err(io)?;
     if about.mode() & GROUP_AND_OTHER != 0 {
         return Err(SecretError::TooOpen {

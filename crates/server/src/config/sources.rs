@@ -298,7 +298,7 @@ pub(crate) fn read_pem(path: &Path) -> Result<Vec<u8>, SourceError> {
         source,
     };
     let mut bytes = Vec::new();
-    std::fs::File::open(path)
+    super::regular::open(path)
         .and_then(|file| file.take(MAX_PEM_BYTES).read_to_end(&mut bytes))
         .map_err(failed)?;
     Ok(bytes)
