@@ -8,7 +8,7 @@ use rcgen::KeyPair;
 use serde_json::{Value, json};
 
 use super::{metrics, worker_form};
-use crate::harness::{Answer, Form, LEDGER_API, Ledger, PAYMENTS_API, Scene};
+use crate::harness::{Answer, Form, LEDGER_API, Ledger, PAYMENTS_API, Scene, eventually};
 
 /// Texts that must stand nowhere, each with what it is.
 #[derive(Default)]
@@ -94,6 +94,7 @@ async fn leaves_nothing(ledger: Ledger) {
     );
     assert!(canaries.0.len() > 50, "{}", canaries.0.len());
 
+    the_trail_is_complete(&scene).await;
     let log = std::fs::read(&scene.server.log).unwrap();
     assert!(log.len() > 1000, "the log says something");
     let text = String::from_utf8_lossy(&log);
@@ -314,20 +315,25 @@ async fn astray(scene: &Scene, token: &str) {
     }
 }
 
+/// Waits until what has happened is written.
+async fn the_trail_is_complete(scene: &Scene) {
+    let denied = |line: &Value| line["outcome"] == "deny";
+    eventually("each refused token has its line", async || {
+        let lines = scene.server.audit_lines();
+        (lines.iter().filter(|line| denied(line)).count() >= 15).then_some(())
+    })
+    .await;
+}
+
 /// Each line is one JSON object, whatever strangers wrote.
 fn the_trail_is_made_of_lines(scene: &Scene) {
-    let lines = scene.server.audit_lines();
-    let text = std::fs::read_to_string(&scene.server.audit).unwrap();
-    let mut denials = 0;
-    for line in lines {
-        let outcome = line["outcome"].as_str();
+    for line in scene.server.audit_lines() {
         assert!(
             line["unix_ms"].is_u64() && line["request_id"].is_string(),
             "{line}"
         );
-        denials += usize::from(outcome == Some("deny"));
     }
-    assert!(denials >= 15, "each refused token has its line: {denials}");
+    let text = std::fs::read_to_string(&scene.server.audit).unwrap();
     let plain =
         |character: char| !character.is_control() && !matches!(character, '\u{2028}'..='\u{202e}');
     assert!(
