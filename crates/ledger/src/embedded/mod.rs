@@ -2,6 +2,7 @@
 
 mod clock;
 mod files;
+mod open_file;
 mod purge;
 mod rate;
 mod reads;
@@ -18,13 +19,14 @@ use dayfly_issuer::{
     LedgerFuture, Position, StoreIdentity,
 };
 use dayfly_token::{CredentialId, DecisionId, UnixTime, WorkloadId};
-use redb::{Database, ReadTransaction, ReadableDatabase};
+use redb::{ReadTransaction, ReadableDatabase};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
 use self::clock::SystemClock;
 use self::files::{Files, SECRET_BYTES};
+use self::open_file::OpenFile;
 use self::steps::Recording;
 use self::writer::Writer;
 use crate::error::OpenError;
@@ -50,9 +52,8 @@ pub struct EmbeddedLedger(Arc<Inner>);
 
 struct Inner {
     writer: Writer,
-    database: Arc<Database>,
+    file: Arc<OpenFile>,
     clock: Arc<dyn Clock>,
-    epoch: String,
     seq: watch::Receiver<u64>,
     reads: Arc<Semaphore>,
     denials: Semaphore,
@@ -83,34 +84,22 @@ impl EmbeddedLedger {
         clock: Arc<dyn Clock>,
         caps: AuditCaps,
     ) -> Result<Self, OpenError> {
-        let files = Files::new(directory);
-        let database = files.open_database()?;
-        let damaged = |what: String| files.damaged(what);
-        let epoch = position::new_epoch().map_err(|error| damaged(error.to_string()))?;
-        let opened = tables::start(&database, &epoch, clock.now().time().as_secs())
-            .map_err(|error| damaged(error.to_string()))?
-            .ok_or_else(|| damaged("it has a layout that this version does not know".to_owned()))?;
-        files.sync()?;
-        let secret = files.secret()?;
-        let database = Arc::new(database);
-        let (seq_sender, seq) = watch::channel(opened.head.seq);
-        let writer = Writer::spawn(
-            database.clone(),
-            opened.head,
-            clock.clone(),
-            caps,
-            seq_sender,
-        )
-        .map_err(|source| OpenError::File {
-            action: "start the writer of",
-            path: files.ledger().to_owned(),
-            source,
-        })?;
+        let now_s = clock.now().time().as_secs();
+        let (file, head) = OpenFile::new(Files::new(directory), now_s)?;
+        let secret = file.files().secret()?;
+        let file = Arc::new(file);
+        let (seq_sender, seq) = watch::channel(head.seq);
+        let writer = Writer::spawn(file.clone(), head, clock.clone(), caps, seq_sender).map_err(
+            |source| OpenError::File {
+                action: "start the writer of",
+                path: file.files().ledger().to_owned(),
+                source,
+            },
+        )?;
         Ok(Self(Arc::new(Inner {
             writer,
-            database,
+            file,
             clock,
-            epoch: opened.epoch,
             seq,
             reads: Arc::new(Semaphore::new(MAX_READS)),
             denials: Semaphore::new(MAX_DENIALS_AT_ONCE),
@@ -136,7 +125,7 @@ impl EmbeddedLedger {
         let place = timeout_at(deadline, self.0.reads.clone().acquire_owned())
             .await
             .map_err(late)?;
-        let database = self.0.database.clone();
+        let database = self.0.file.database()?;
         let reading = tokio::task::spawn_blocking(move || {
             let _place = place;
             let transaction = database.begin_read().map_err(reads::failed)?;
@@ -163,16 +152,16 @@ impl EmbeddedLedger {
         Ok(ControlState {
             generation: loaded.generation,
             generation_since: loaded.since,
-            identity: StoreIdentity(format!("embedded.{}", self.0.epoch)),
+            identity: StoreIdentity(format!("embedded.{}", self.0.file.epoch())),
             entries: loaded.entries,
-            position: position::format(&self.0.epoch, loaded.seq),
+            position: position::format(self.0.file.epoch(), loaded.seq),
             store_ms: self.0.clock.now().unix_ms,
         })
     }
 
     async fn follow(&self, after: &Position, wait: Duration) -> Result<ControlBatch, LedgerError> {
         let deadline = Instant::now() + wait.min(Duration::from_secs(MAX_FOLLOW_WAIT_SECS));
-        let seq = position::parse(after, &self.0.epoch).ok_or(LedgerError::Gap)?;
+        let seq = position::parse(after, self.0.file.epoch()).ok_or(LedgerError::Gap)?;
         let mut news = self.0.seq.clone();
         loop {
             let written = *news.borrow_and_update();
@@ -182,20 +171,20 @@ impl EmbeddedLedger {
                 self.read(move |transaction| reads::control_after(transaction, seq))
                     .await?
             };
-            if entries.is_empty()
-                && timeout_at(deadline, news.changed())
-                    .await
-                    .is_ok_and(|news| news.is_ok())
-            {
-                continue;
+            if entries.is_empty() {
+                match timeout_at(deadline, news.changed()).await {
+                    Ok(Ok(())) => continue,
+                    Ok(Err(_)) => return Err(writer::stopped()),
+                    Err(_) => {}
+                }
             }
             let last = entries.last().map_or(seq, |(number, _)| *number);
             return Ok(ControlBatch {
                 entries: entries
                     .into_iter()
-                    .map(|(number, sealed)| (position::format(&self.0.epoch, number), sealed))
+                    .map(|(number, sealed)| (position::format(self.0.file.epoch(), number), sealed))
                     .collect(),
-                position: position::format(&self.0.epoch, last),
+                position: position::format(self.0.file.epoch(), last),
                 store_ms: self.0.clock.now().unix_ms,
             });
         }
@@ -204,7 +193,7 @@ impl EmbeddedLedger {
 
 impl std::fmt::Debug for EmbeddedLedger {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "EmbeddedLedger({})", self.0.epoch)
+        write!(f, "EmbeddedLedger({})", self.0.file.epoch())
     }
 }
 
@@ -278,7 +267,7 @@ impl Ledger for EmbeddedLedger {
                     steps::write_control(batch, generation, &entries)
                 })
                 .await?;
-            Ok(position::format(&self.0.epoch, seq))
+            Ok(position::format(self.0.file.epoch(), seq))
         })
     }
 
@@ -296,5 +285,30 @@ impl Ledger for EmbeddedLedger {
                 .writer
                 .submit(move |batch| steps::raise_generation(batch, from, now)),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_follower_of_a_dead_writer_is_told_and_does_not_spin() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let ledger = EmbeddedLedger::open(directory.path()).unwrap();
+        let at = ledger.load_control().await.unwrap().position;
+        let died = ledger
+            .0
+            .writer
+            .submit::<(), _>(|_| panic!("a defect"))
+            .await;
+        assert!(matches!(died, Err(LedgerError::Unavailable { .. })));
+        let followed = ledger.follow_control(&at, Duration::from_secs(5)).await;
+        assert!(
+            matches!(followed, Err(LedgerError::Unavailable { .. })),
+            "{followed:?}"
+        );
     }
 }

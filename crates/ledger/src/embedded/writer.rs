@@ -11,6 +11,7 @@ use redb::{Database, Durability};
 use tokio::sync::{oneshot, watch};
 
 use super::clock::SlowClock;
+use super::open_file::OpenFile;
 use super::purge;
 use super::tables::{Head, Tables};
 use crate::limits::AuditCaps;
@@ -27,6 +28,10 @@ const WRITE_WAIT: Duration = Duration::from_secs(2);
 
 /// How often an idle store looks for what may be forgotten.
 const IDLE: Duration = Duration::from_secs(1);
+
+/// How long after a failure of the disk the file is opened again, in milliseconds. Opening reads
+/// the whole file.
+const REOPEN_MS: u64 = 1000;
 
 /// One transaction while its steps run.
 pub(super) struct Batch<'t> {
@@ -86,7 +91,7 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn spawn(
-        database: Arc<Database>,
+        file: Arc<OpenFile>,
         head: Head,
         clock: Arc<dyn Clock>,
         caps: AuditCaps,
@@ -94,7 +99,8 @@ impl Writer {
     ) -> std::io::Result<Self> {
         let (queue, steps) = sync_channel(MAX_WAITING);
         let work = Work {
-            database,
+            file,
+            failed_ms: None,
             head,
             slow: SlowClock::new(clock.clone()),
             clock,
@@ -131,9 +137,6 @@ impl Writer {
             outcome: None,
             reply,
         });
-        let stopped = || LedgerError::Unavailable {
-            reason: "the writer of the ledger has stopped".to_owned(),
-        };
         let queue = self.queue.as_ref().ok_or_else(stopped)?;
         queue.try_send(step).map_err(|error| match error {
             TrySendError::Full(_) => LedgerError::Unavailable {
@@ -162,7 +165,9 @@ impl Drop for Writer {
 }
 
 struct Work {
-    database: Arc<Database>,
+    file: Arc<OpenFile>,
+    /// When the disk failed, or was last found to fail still.
+    failed_ms: Option<u64>,
     head: Head,
     clock: Arc<dyn Clock>,
     slow: SlowClock,
@@ -184,9 +189,13 @@ impl Work {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            let failure = self.commit(&mut steps).err();
+            self.recover();
+            let failure = match self.file.database() {
+                Ok(database) => self.commit(&database, &mut steps).err(),
+                Err(_) => Some(redb::Error::PreviousIo),
+            };
             if let Some(error) = &failure {
-                tracing::error!(%error, "the ledger cannot write");
+                self.note_failure(error);
             }
             for step in steps {
                 step.answer(failure.as_ref());
@@ -194,9 +203,52 @@ impl Work {
         }
     }
 
+    /// Redb repeats the first failure of the disk until its file is opened again.
+    fn note_failure(&mut self, error: &redb::Error) {
+        if self.failed_ms.is_none() {
+            tracing::error!(%error, "the ledger cannot write");
+            if matches!(error, redb::Error::Io(_) | redb::Error::PreviousIo) {
+                self.failed_ms = Some(self.clock.now().monotonic_ms);
+            }
+        }
+    }
+
+    /// Opens the file again after a failure of the disk.
+    fn recover(&mut self) {
+        let now = self.clock.now();
+        let due = |failed: u64| now.monotonic_ms.saturating_sub(failed) >= REOPEN_MS;
+        if !self.failed_ms.is_some_and(due) {
+            return;
+        }
+        match self.file.open_again(&self.head, now.time().as_secs()) {
+            Ok(head) => {
+                tracing::info!("the ledger was opened again");
+                self.failed_ms = None;
+                self.take(head);
+            }
+            Err(error) => {
+                tracing::error!(%error, "the ledger cannot be opened again yet");
+                self.failed_ms = Some(now.monotonic_ms);
+            }
+        }
+    }
+
+    fn take(&mut self, head: Head) {
+        self.head = head;
+        self.seq.send_if_modified(|seq| {
+            let moved = *seq != head.seq;
+            *seq = head.seq;
+            moved
+        });
+    }
+
     /// One durable transaction of all steps, and some forgetting beside.
-    fn commit(&mut self, steps: &mut [Box<dyn Step>]) -> Result<(), redb::Error> {
-        let mut transaction = self.database.begin_write()?;
+    fn commit(
+        &mut self,
+        database: &Database,
+        steps: &mut [Box<dyn Step>],
+    ) -> Result<(), redb::Error> {
+        let mut transaction = database.begin_write()?;
         transaction.set_durability(Durability::Immediate)?;
         let mut batch = Batch {
             tables: Tables::open(&transaction)?,
@@ -216,13 +268,15 @@ impl Work {
         let head = batch.head;
         drop(batch);
         transaction.commit()?;
-        self.head = head;
-        self.seq.send_if_modified(|seq| {
-            let moved = *seq != head.seq;
-            *seq = head.seq;
-            moved
-        });
+        self.take(head);
         Ok(())
+    }
+}
+
+/// The error of everybody once the thread is gone, which takes a defect in redb.
+pub(super) fn stopped() -> LedgerError {
+    LedgerError::Unavailable {
+        reason: "the writer of the ledger has stopped".to_owned(),
     }
 }
 

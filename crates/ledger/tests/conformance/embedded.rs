@@ -18,6 +18,9 @@ use crate::draft::{Draft, entry, fresh, now, unix_ms};
 /// Names the directory that a child process commits into.
 const CHILD: &str = "DAYFLY_LEDGER_TEST_CHILD";
 
+/// Names the directory of a child process whose disk gets full.
+const FULL_DISK: &str = "DAYFLY_LEDGER_TEST_FULL_DISK";
+
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
@@ -101,6 +104,61 @@ async fn commit_for_ever(ledger: EmbeddedLedger, said: Arc<Mutex<Stdout>>) {
         writeln!(said, "\nrecorded {}", draft.id()).unwrap();
         said.flush().unwrap();
     }
+}
+
+/// Bounds the files that this process may write, as a disk that is full does.
+fn files_may_have(bytes: Option<u64>) {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let limit = Rlimit {
+        current: bytes,
+        maximum: None,
+    };
+    setrlimit(Resource::Fsize, limit).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn child_whose_disk_is_full_for_a_while() {
+    let Some(directory) = std::env::var_os(FULL_DISK) else {
+        return;
+    };
+    let ledger = EmbeddedLedger::open(Path::new(&directory)).unwrap();
+    let before = Draft::new();
+    ledger.record(before.commit()).await.unwrap();
+    files_may_have(Some(1));
+    for _ in 0..3 {
+        let refused = ledger.record(Draft::new().commit()).await;
+        assert!(
+            matches!(refused, Err(LedgerError::Unavailable { .. })),
+            "{refused:?}"
+        );
+    }
+    // Long enough that the file is closed, and cannot be opened again.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    files_may_have(None);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    while ledger.record(Draft::new().commit()).await.is_err() {
+        assert!(tokio::time::Instant::now() < deadline, "it does not heal");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let read = ledger.issuance(before.id()).await.unwrap();
+    assert_eq!(read, Some(before.issuance.clone()));
+    println!("healed");
+}
+
+#[test]
+fn a_disk_that_was_full_needs_no_restart() {
+    let directory = TempDir::new().unwrap();
+    // The signal of a file that is too large would end the child.
+    let child = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(["child_whose_disk_is_full_for_a_while", "--nocapture"])
+        .env(FULL_DISK, directory.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stdout);
+    let complained = String::from_utf8_lossy(&child.stderr);
+    assert!(said.contains("healed"), "{said}{complained}");
 }
 
 /// kill -9 at any moment: whatever was acknowledged is there.
