@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use dayfly_token::{Compact, feed};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 
@@ -28,8 +29,10 @@ const MAX_STATEMENT_BYTES: usize = 64 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Statement {
     /// `<epoch>.<to>`.
-    pub(crate) cursor: String,
-    pub(crate) text: String,
+    cursor: String,
+    /// The server-sent event, written once for all subscribers: after a mass revocation a copy for
+    /// each would take gigabytes.
+    event: Bytes,
     /// Whether it only says that the issuer is there.
     heartbeat: bool,
 }
@@ -64,11 +67,23 @@ impl Statement {
         let payload = compact.payload_bytes().ok()?;
         let statement = feed::Statement::parse(&payload).ok()?;
         let heartbeat = statement.entries.is_empty() && statement.from == statement.to;
-        Some(Self {
-            cursor: format!("{}.{}", statement.epoch, statement.to),
+        let cursor = format!("{}.{}", statement.epoch, statement.to);
+        Some(Self::new(cursor, &text, heartbeat))
+    }
+
+    /// A compact JWS has no line break, so one `data:` line holds it.
+    fn new(cursor: String, text: &str, heartbeat: bool) -> Self {
+        let event = format!("id: {cursor}\nevent: statement\ndata: {text}\n\n");
+        Self {
+            cursor,
+            event: event.into(),
             heartbeat,
-            text,
-        })
+        }
+    }
+
+    /// The statement as a server-sent event; a clone shares its bytes.
+    pub(crate) fn event(&self) -> Bytes {
+        self.event.clone()
     }
 }
 
@@ -117,13 +132,13 @@ impl Kept {
         if statement.heartbeat {
             return;
         }
-        self.bytes += statement.text.len();
+        self.bytes += statement.event.len();
         self.statements.push_back(Arc::clone(statement));
         while self.statements.len() > KEPT || self.bytes > KEPT_BYTES {
             let Some(oldest) = self.statements.pop_front() else {
                 break;
             };
-            self.bytes -= oldest.text.len();
+            self.bytes -= oldest.event.len();
         }
     }
 
@@ -178,11 +193,22 @@ mod tests {
     }
 
     fn statement(to: usize, heartbeat: bool) -> Statement {
-        Statement {
-            cursor: format!("e.{to}"),
-            text: format!("s{to}"),
-            heartbeat,
-        }
+        Statement::new(format!("e.{to}"), &format!("s{to}"), heartbeat)
+    }
+
+    fn text(statement: &Statement) -> String {
+        let event = String::from_utf8(statement.event().to_vec()).unwrap();
+        let data = event.lines().find_map(|line| line.strip_prefix("data: "));
+        data.unwrap().to_owned()
+    }
+
+    #[tokio::test]
+    async fn subscribers_share_the_bytes_of_a_statement() {
+        let hub = hub(2);
+        let (mut one, mut two) = (hub.subscribe(None).unwrap(), hub.subscribe(None).unwrap());
+        hub.publish(statement(1, false));
+        let (one, two) = (one.next().await.unwrap(), two.next().await.unwrap());
+        assert_eq!(one.event().as_ptr(), two.event().as_ptr());
     }
 
     #[tokio::test]
@@ -195,7 +221,7 @@ mod tests {
         let mut back = hub.subscribe(Some("e.1")).unwrap();
         hub.publish(statement(4, false));
         for expected in ["s2", "s3", "s4"] {
-            assert_eq!(back.next().await.unwrap().text, expected);
+            assert_eq!(text(&back.next().await.unwrap()), expected);
         }
     }
 
@@ -207,7 +233,7 @@ mod tests {
         }
         for cursor in [None, Some("e.99"), Some("f.1"), Some("e.3")] {
             let mut new = hub.subscribe(cursor).unwrap();
-            assert_eq!(new.next().await.unwrap().text, "s3", "{cursor:?}");
+            assert_eq!(text(&new.next().await.unwrap()), "s3", "{cursor:?}");
         }
     }
 
@@ -221,7 +247,7 @@ mod tests {
         assert!(slow.next().await.is_none());
         assert_eq!(hub.metrics.feed_lagged.get(), 1);
         let mut back = hub.subscribe(Some("e.0")).unwrap();
-        assert_eq!(back.next().await.unwrap().text, "s1");
+        assert_eq!(text(&back.next().await.unwrap()), "s1");
     }
 
     #[test]
@@ -243,11 +269,7 @@ mod tests {
         assert_eq!(hub.kept().statements.len(), KEPT);
         for to in 0..3 {
             let text = "x".repeat(KEPT_BYTES / 2);
-            hub.publish(Statement {
-                cursor: format!("e.big{to}"),
-                text,
-                heartbeat: false,
-            });
+            hub.publish(Statement::new(format!("e.big{to}"), &text, false));
         }
         assert!(hub.kept().bytes <= KEPT_BYTES);
     }

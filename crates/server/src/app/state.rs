@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use dayfly_attest::Attestor;
 use dayfly_issuer::control::{ControlView, KeyUse};
 use dayfly_issuer::feed::{FeedError, FeedSigner};
@@ -79,7 +80,7 @@ pub(crate) struct Progress {
 
 /// A snapshot that was signed.
 pub(super) struct Snapshot {
-    text: Arc<str>,
+    text: Bytes,
     signed_ms: u64,
     /// The changes that it covers.
     changes: u64,
@@ -137,8 +138,9 @@ impl App {
         self.authority.as_ref().map(Authority::bundle_document)
     }
 
-    /// The present snapshot of the feed.
-    pub(crate) fn snapshot(&self) -> Result<Arc<str>, FeedError> {
+    /// The present snapshot of the feed. All answers share its bytes: readers that dawdle over a
+    /// large one would hold gigabytes of copies.
+    pub(crate) fn snapshot(&self) -> Result<Bytes, FeedError> {
         let now = self.clock.now();
         let changes = self.followed.borrow().changes;
         let mut cached = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
@@ -146,11 +148,11 @@ impl App {
             s.changes == changes && now.monotonic_ms.saturating_sub(s.signed_ms) < SNAPSHOT_MS
         };
         if let Some(known) = cached.as_ref().filter(fits) {
-            return Ok(Arc::clone(&known.text));
+            return Ok(known.text.clone());
         }
-        let text: Arc<str> = self.feed_signer().snapshot(&self.view(), now)?.into();
+        let text: Bytes = self.feed_signer().snapshot(&self.view(), now)?.into();
         *cached = Some(Snapshot {
-            text: Arc::clone(&text),
+            text: text.clone(),
             signed_ms: now.monotonic_ms,
             changes,
         });

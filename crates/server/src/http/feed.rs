@@ -11,7 +11,7 @@ use http::{HeaderValue, StatusCode, header};
 use super::call::Call;
 use super::discovery::key_set;
 use super::problem::{Problem, ProblemBody, ProblemCode};
-use crate::feed::{Statement, Subscription};
+use crate::feed::Subscription;
 use dayfly_issuer::control::KeyUse;
 
 /// How long caches may keep a snapshot, in seconds. Its age counts as feed age, so it is short.
@@ -37,7 +37,7 @@ const MAX_CURSOR_BYTES: usize = 128;
 pub(crate) async fn snapshot(call: Call) -> Response {
     match call.app.snapshot() {
         Ok(text) => {
-            let mut response = (StatusCode::OK, text.to_string()).into_response();
+            let mut response = (StatusCode::OK, text).into_response();
             let headers = response.headers_mut();
             headers.insert(
                 header::CONTENT_TYPE,
@@ -140,15 +140,7 @@ fn events(
                 () = stopping.cancelled() => None,
                 next = subscription.next() => next,
             };
-            next.map(|statement| (Ok(event(&statement)), (subscription, stopping)))
+            next.map(|statement| (Ok(statement.event()), (subscription, stopping)))
         },
     )
-}
-
-/// One event. A compact JWS has no line break, so one `data:` line holds it.
-fn event(statement: &Statement) -> Bytes {
-    Bytes::from(format!(
-        "id: {}\nevent: statement\ndata: {}\n\n",
-        statement.cursor, statement.text
-    ))
 }

@@ -23,7 +23,7 @@ use crate::authz::AdminScope;
 )]
 pub(crate) struct DecisionBody {
     /// The decision id.
-    decision: String,
+    decision_id: String,
     /// `permit` or `deny`.
     outcome: String,
     /// `permitted`, or the stable internal reason of a denial.
@@ -37,7 +37,7 @@ pub(crate) struct DecisionBody {
     /// Its owner.
     owner: Option<String>,
     /// The credential that was issued.
-    credential: Option<String>,
+    credential_id: Option<String>,
 }
 
 /// A credential as the ledger has it.

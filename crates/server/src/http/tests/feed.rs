@@ -143,3 +143,11 @@ async fn subscribers_are_bounded_and_end_with_the_server() {
     world.running.app.stopping.cancel();
     assert!(one.next().await.is_none());
 }
+
+#[tokio::test]
+async fn answers_share_the_bytes_of_a_snapshot() {
+    let world = World::new().await;
+    let app = &world.running.app;
+    let (one, two) = (app.snapshot().unwrap(), app.snapshot().unwrap());
+    assert_eq!(one.as_ptr(), two.as_ptr());
+}
