@@ -160,11 +160,11 @@ impl Ask<'_> {
     }
 
     fn decision(&self) -> String {
-        self.line()["decision"].as_str().unwrap().to_owned()
+        self.line()["decision_id"].as_str().unwrap().to_owned()
     }
 
     fn credential(&self) -> String {
-        self.line()["credential"].as_str().unwrap().to_owned()
+        self.line()["credential_id"].as_str().unwrap().to_owned()
     }
 
     /// What is sent; only a holder sends the evidence, or the credential, that the request is about.

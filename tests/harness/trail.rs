@@ -7,7 +7,7 @@ use super::{Answer, Scene, eventually};
 /// What each line has, permit or deny.
 const MEMBERS: &[&str] = &[
     "time",
-    "decision",
+    "decision_id",
     "request_id",
     "outcome",
     "reason",
@@ -27,7 +27,7 @@ const PERMIT_MEMBERS: &[&str] = &[
     "expires_at",
     "policies",
     "policy_version",
-    "credential",
+    "credential_id",
     "kid",
 ];
 
@@ -43,17 +43,17 @@ impl Trail {
     pub async fn of_denial(scene: &Scene, answer: &Answer) -> Value {
         let id = answer.text("decision_id");
         assert!(!id.is_empty(), "no decision: {answer:?}");
-        let line = Self::find(scene, "decision", id).await;
+        let line = Self::find(scene, "decision_id", id).await;
         assert_eq!(line["outcome"], "deny", "{line}");
         assert_eq!(line["request_id"], answer.text("request_id"), "{line}");
         assert_eq!(answer.header("x-request-id"), answer.text("request_id"));
-        assert!(line.get("credential").is_none(), "{line}");
+        assert!(line.get("credential_id").is_none(), "{line}");
         line
     }
 
     /// The line of the decision that released a credential.
     pub async fn of_credential(scene: &Scene, id: &str) -> Value {
-        let line = Self::find(scene, "credential", id).await;
+        let line = Self::find(scene, "credential_id", id).await;
         assert_eq!(line["outcome"], "permit", "{line}");
         line
     }
@@ -70,7 +70,7 @@ impl Trail {
         .await;
         Self::check(&line);
         let console = scene.world.svid("platform/console");
-        let path = format!("/v1/decisions/{}", line["decision"].as_str().unwrap());
+        let path = format!("/v1/decisions/{}", line["decision_id"].as_str().unwrap());
         let explained = scene.server.get(&path, Some(&console)).await;
         assert_eq!(explained.status, 200, "{explained:?}");
         assert_eq!(explained.body, line);

@@ -48,7 +48,7 @@ async fn a_server_that_is_told_to_stop_finishes_its_work() {
         );
         let lines = scene.server.audit_lines();
         assert!(
-            lines.iter().any(|line| line["credential"] == id),
+            lines.iter().any(|line| line["credential_id"] == id),
             "and it is in the trail"
         );
         assert!(!scene.server.socket.exists(), "the socket is gone");

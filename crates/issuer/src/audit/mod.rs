@@ -67,7 +67,7 @@ pub(crate) struct Record<'a> {
 struct Line<'a> {
     time: Timestamp,
     unix_ms: u64,
-    decision: DecisionId,
+    decision_id: DecisionId,
     request_id: Text<'a, ID_BYTES>,
     outcome: &'static str,
     reason: &'static str,
@@ -100,7 +100,7 @@ struct Line<'a> {
     policies: Joined<POLICIES_BYTES>,
     policy_version: Text<'a, ID_BYTES>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    credential: Option<dayfly_token::CredentialId>,
+    credential_id: Option<dayfly_token::CredentialId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     kid: Option<Text<'a, ID_BYTES>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -175,7 +175,7 @@ impl Record<'_> {
         let line = Line {
             time: Timestamp(self.now),
             unix_ms: self.now.unix_ms,
-            decision: self.decision,
+            decision_id: self.decision,
             request_id: Text(self.context.request_id),
             outcome,
             reason,
@@ -205,7 +205,7 @@ impl Record<'_> {
             expires_at: self.issuance.map(|i| i.expires_at),
             policies: Joined::of_words(policies.into_iter().flatten()),
             policy_version: Text(self.policy_version),
-            credential: self.issuance.map(|i| i.id),
+            credential_id: self.issuance.map(|i| i.id),
             kid: self.issuance.map(|i| Text(&i.kid)),
             detail: Some(detail).filter(|detail| !detail.is_empty()).map(Text),
             near_misses: near_misses(denial),

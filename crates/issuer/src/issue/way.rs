@@ -30,10 +30,15 @@ struct Drawn {
     attempt: [u8; 16],
 }
 
+/// The names of what is decided and made.
+struct Ids {
+    decision: DecisionId,
+    credential: CredentialId,
+}
+
 /// A minted, sealed credential and what is committed with it.
 struct Prepared {
     sealed: Sealed,
-    permit: Permit,
     generation: u64,
     replay: Option<ReplayMark>,
     limits: Vec<RateLimit>,
@@ -68,49 +73,46 @@ impl Issuer {
             issuance: None,
             policy_version: policy.version(),
         };
-        match self.prepare(&policy, &request, decision, home, &drawn, now) {
+        let (principal, permit) = match decide(&policy, &request, now) {
+            Ok(decided) => decided,
+            Err(stop) => return self.deny(stop, record).await,
+        };
+        let record = Record {
+            permit: Some(&permit),
+            ..record
+        };
+        let ids = Ids {
+            decision,
+            credential: CredentialId::new(home, drawn.credential),
+        };
+        match self.prepare(principal, &permit, request.want, &ids, now) {
             Ok(prepared) => self.commit(prepared, record, drawn.attempt).await,
             Err(stop) => self.deny(stop, record).await,
         }
     }
 
-    /// Everything that needs no ledger: decide, ask control, mint, seal.
+    /// Everything after the decision that needs no ledger: ask control, mint, seal.
     fn prepare(
         &self,
-        policy: &Registry,
-        request: &IssueRequest<'_>,
-        decision: DecisionId,
-        home: u8,
-        drawn: &Drawn,
+        principal: &Principal,
+        permit: &Permit,
+        want: Want<'_>,
+        ids: &Ids,
         now: Now,
     ) -> Result<Prepared, Stop> {
-        let principal = request.principal.as_ref().map_err(Stop::evidence)?;
-        let kind = match request.want {
-            Want::Certificate { .. } => CredentialKind::Certificate,
-            Want::Token => CredentialKind::AccessToken,
-        };
-        if kind != request.request.kind {
-            return Err(Stop::defect(
-                "the request asks for another kind than is to be minted",
-            ));
-        }
-        let permit = match policy.decide(principal, &request.request, now.time()) {
-            Decision::Permit(permit) => permit,
-            Decision::Deny(denial) => return Err(Stop::denial(denial)),
-        };
-        let signing = self.signing(request.want, now)?;
+        let signing = self.signing(want, now)?;
         let admission = {
             let view = self.control.read().unwrap_or_else(PoisonError::into_inner);
-            admit(&view, principal, &permit, signing.kid(), now)?
+            admit(&view, principal, permit, signing.kid(), now)?
         };
         let issuance = Issuance {
-            id: CredentialId::new(home, drawn.credential),
-            kind: match kind {
-                CredentialKind::AccessToken => IssuanceKind::AccessToken,
-                CredentialKind::Certificate => IssuanceKind::Certificate,
+            id: ids.credential,
+            kind: match want {
+                Want::Certificate { .. } => IssuanceKind::Certificate,
+                Want::Token => IssuanceKind::AccessToken,
             },
             state: IssuanceState::Recorded,
-            decision,
+            decision: ids.decision,
             workload: permit.workload.clone(),
             environment: permit.environment.clone(),
             rule: permit.rule.clone(),
@@ -118,7 +120,7 @@ impl Issuer {
             scopes: permit.scopes.clone(),
             task: permit.task.clone(),
             issued_at: now.time(),
-            expires_at: self.expiry(principal, &permit, &admission, &signing, now)?,
+            expires_at: self.expiry(principal, permit, &admission, &signing, now)?,
             kid: signing.kid().to_owned(),
             ancestors: admit::ancestors(principal)?,
             source: principal.source.to_string(),
@@ -126,7 +128,7 @@ impl Issuer {
             evidence_sha256: hex(&principal.digest),
             policy_version: permit.policy_version.clone(),
         };
-        let sealed = self.mint(request.want, principal, &permit, &signing, issuance, now)?;
+        let sealed = self.mint(want, principal, permit, &signing, issuance, now)?;
         let replay = principal.single_use.map(|digest| ReplayMark {
             digest,
             until: principal.expires_at.saturating_add(REPLAY_LEEWAY_SECS),
@@ -134,7 +136,6 @@ impl Issuer {
         let limits = permit.limits.iter().map(rate_limit).collect();
         Ok(Prepared {
             sealed,
-            permit,
             generation: admission.generation,
             replay,
             limits,
@@ -192,14 +193,12 @@ impl Issuer {
     async fn commit(&self, prepared: Prepared, record: Record<'_>, attempt: [u8; 16]) -> Outcome {
         let Prepared {
             sealed,
-            permit,
             generation,
             replay,
             limits,
         } = prepared;
         let credential = sealed.issuance().id;
         let permitted = Record {
-            permit: Some(&permit),
             issuance: Some(sealed.issuance()),
             ..record
         };
@@ -224,11 +223,7 @@ impl Issuer {
                     let mut view = self.control.write().unwrap_or_else(PoisonError::into_inner);
                     view.forget_store(generation);
                 }
-                let denied = Record {
-                    permit: Some(&permit),
-                    ..record
-                };
-                self.deny_after(Stop::ledger(&error), denied, &error, credential)
+                self.deny_after(Stop::ledger(&error), record, &error, credential)
                     .await
             }
         }
@@ -322,6 +317,28 @@ impl Drawn {
         rng.fill(&mut drawn.credential);
         rng.fill(&mut drawn.attempt);
         drawn
+    }
+}
+
+/// Decides; a principal comes with its permit.
+fn decide<'a>(
+    policy: &Registry,
+    request: &'a IssueRequest<'_>,
+    now: Now,
+) -> Result<(&'a Principal, Permit), Stop> {
+    let principal = request.principal.as_ref().map_err(Stop::evidence)?;
+    let kind = match request.want {
+        Want::Certificate { .. } => CredentialKind::Certificate,
+        Want::Token => CredentialKind::AccessToken,
+    };
+    if kind != request.request.kind {
+        return Err(Stop::defect(
+            "the request asks for another kind than is to be minted",
+        ));
+    }
+    match policy.decide(principal, &request.request, now.time()) {
+        Decision::Permit(permit) => Ok((principal, permit)),
+        Decision::Deny(denial) => Err(Stop::denial(denial)),
     }
 }
 

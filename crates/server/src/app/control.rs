@@ -191,7 +191,7 @@ impl Write {
             "kind": "control",
             "outcome": if recorded { "recorded" } else { "unrecorded" },
             "by": self.by,
-            "purpose": self.reason,
+            "reason": self.reason,
             "facts": self.bodies,
         })
         .to_string()

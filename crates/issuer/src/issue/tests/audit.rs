@@ -25,7 +25,7 @@ fn a_permit_says_who_got_what_on_whose_evidence() {
         json!({
             "time": "2027-01-15T08:00:00.000Z",
             "unix_ms": T * 1000,
-            "decision": outcome.decision.to_string(),
+            "decision_id": outcome.decision.to_string(),
             "request_id": "req-1",
             "outcome": "permit",
             "reason": "permitted",
@@ -51,7 +51,7 @@ fn a_permit_says_who_got_what_on_whose_evidence() {
             "expires_at": T + 290,
             "policies": null,
             "policy_version": rig.issuer.policy().version(),
-            "credential": credential,
+            "credential_id": credential,
             "kid": rig.signer.kid(),
         })
     );
@@ -71,7 +71,7 @@ fn a_denial_says_what_was_asked_and_what_nearly_matched() {
         (&json!("deny"), &json!("no_rule"))
     );
     assert_eq!(line["audience"], AUDIENCE);
-    assert_eq!(line.get("credential"), None);
+    assert_eq!(line.get("credential_id"), None);
     let near = &line["near_misses"][0];
     assert_eq!(
         (&near["rule"], &near["claim"]),

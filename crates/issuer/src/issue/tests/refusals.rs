@@ -109,11 +109,17 @@ fn a_revoked_workload_is_held_until_it_is_lifted() {
     let refused = refused(&outcome);
     assert_eq!(refused.reason, Reason::Held(HoldKind::Workload));
     assert_eq!(refused.retry_after_secs, None, "time does not lift a hold");
-    assert!(
-        outcome.audit.contains("drill"),
-        "the operator reads why: {}",
-        outcome.audit
-    );
+    for told in [
+        "drill",
+        r#""workload":"payments/deploy""#,
+        r#""owner":"payments""#,
+    ] {
+        assert!(
+            outcome.audit.contains(told),
+            "the operator reads {told}: {}",
+            outcome.audit
+        );
+    }
     rig.put(hold_body(HoldKind::Workload, "payments/deploy", false));
     issued(&rig.token(svid(), wants(AUDIENCE)));
 }
