@@ -194,7 +194,8 @@ impl Config {
         }
         paths.extend(&mut self.audit.file);
         for path in paths {
-            *path = base.join(&path);
+            // By components, so that a folder `.` is not seen in messages.
+            *path = base.join(&path).components().collect();
         }
     }
 }
