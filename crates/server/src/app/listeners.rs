@@ -16,6 +16,7 @@ use dayfly_verifier::tls;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
 
+use super::bounded::Bounded;
 use super::open::StartError;
 use super::state::App;
 use crate::http::{self, Problem, SocketPeer};
@@ -102,8 +103,8 @@ fn serve_plain(app: &Arc<App>, listener: TcpListener) -> JoinHandle<()> {
     let stopping = app.stopping.clone();
     let router = http::operations(app);
     tokio::spawn(async move {
-        let serving =
-            axum::serve(listener, router).with_graceful_shutdown(stopping.cancelled_owned());
+        let serving = axum::serve(Bounded::new(listener), router)
+            .with_graceful_shutdown(stopping.cancelled_owned());
         if let Err(error) = serving.await {
             tracing::error!(%error, "the operations listener ended");
         }

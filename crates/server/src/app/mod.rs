@@ -1,5 +1,6 @@
 //! The server: everything wired, started and stopped.
 
+mod bounded;
 mod control;
 mod listeners;
 mod open;
