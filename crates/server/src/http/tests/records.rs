@@ -103,7 +103,7 @@ async fn what_operators_do_is_in_the_audit_trail() {
         (&line["by"], &line["outcome"]),
         (&json!("socket:0"), &json!("recorded"))
     );
-    assert_eq!(line["purpose"], "drill");
+    assert_eq!(line["reason"], "drill");
     assert!(line["time"].as_str().unwrap().ends_with('Z'), "{line}");
     assert_eq!(line["facts"][0]["value"], "payments");
 }
