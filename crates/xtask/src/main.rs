@@ -116,7 +116,8 @@ fn test() -> anyhow::Result<()> {
         &[
             "test",
             "--workspace",
-            "--all-targets",
+            // Every target with tests: the benchmarks are none.
+            "--tests",
             "--locked",
             "--no-fail-fast",
         ],

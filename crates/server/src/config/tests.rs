@@ -122,6 +122,26 @@ fn a_trust_domain_of_our_own_has_no_other_authority() {
 }
 
 #[test]
+fn github_is_not_a_custom_issuer() {
+    let custom = |issuer: &str| format!("[[oidc_issuer]]\nname = \"ci\"\nissuer = \"{issuer}\"\n");
+    for issuer in [
+        "https://token.actions.githubusercontent.com",
+        "https://token.actions.githubusercontent.com/acme",
+        "https://TOKEN.actions.githubusercontent.com:443",
+        "https://token.actions.acme.ghe.com",
+    ] {
+        let text = refused(&custom(issuer));
+        assert!(text.contains("preset = \"github\""), "{issuer}: {text}");
+    }
+    for issuer in ["https://gitlab.example.org", "https://ghe.com.example.org"] {
+        assert!(
+            parse(&format!("{MINIMAL}{}", custom(issuer))).is_ok(),
+            "{issuer}"
+        );
+    }
+}
+
+#[test]
 fn x509_takes_exactly_one_root() {
     for section in [
         "[x509]\n",

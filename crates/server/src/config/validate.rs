@@ -121,6 +121,11 @@ fn oidc(at: &str, issuer: &OidcIssuer, found: &mut Vec<Mistake>) {
     }
     if let Some(url) = &issuer.issuer {
         issuer_url(at, "issuer", url, issuer.danger_allow_http, found);
+        if issuer.preset == PresetName::Custom && is_github(url) {
+            let message =
+                "is GitHub Actions, whose rules need its pins: write `preset = \"github\"`";
+            found.push(Mistake::new(format!("{at}.issuer"), message));
+        }
     }
     if let Some(uri) = &issuer.jwks_uri {
         issuer_url(at, "jwks_uri", uri, issuer.danger_allow_http, found);
@@ -158,6 +163,16 @@ fn oidc(at: &str, issuer: &OidcIssuer, found: &mut Vec<Mistake>) {
             "must be between `1s` and `24h`",
         ));
     }
+}
+
+/// The issuers of GitHub's own clouds. Of an enterprise server only its operator knows.
+fn is_github(issuer: &str) -> bool {
+    let url = url::Url::parse(issuer);
+    let host = url.as_ref().ok().and_then(url::Url::host_str);
+    host.is_some_and(|host| {
+        host == "token.actions.githubusercontent.com"
+            || (host.starts_with("token.actions.") && host.ends_with(".ghe.com"))
+    })
 }
 
 fn issuer_url(at: &str, name: &str, text: &str, http: bool, found: &mut Vec<Mistake>) {

@@ -3,7 +3,7 @@
 use dayfly_attest::Evidence;
 use dayfly_issuer::Clock;
 use dayfly_issuer::control::HoldKind;
-use dayfly_policy::Source;
+use dayfly_policy::{CredentialKind, Decision, Principal, Registry, Request, Source};
 use dayfly_token::{Slug, TaskId, WorkloadId};
 use dayfly_verifier::{PeerCertificate, Presented, UnverifiedToken, Verified};
 
@@ -137,9 +137,12 @@ impl Caller {
             NoCaller::Invalid
         })?;
         refuse_held(app, &workload.id, Some(&rule.name), Some(&principal.source))?;
+        let rights = rights_of(app, &workload.id)
+            .filter(|right| permitted(app, &policy, &principal, &rule.name, right.scope))
+            .collect();
         Ok(Self {
             by: workload.id.to_string(),
-            rights: rights_of(app, &workload.id).collect(),
+            rights,
             workload: Some(workload.id.clone()),
             task: None,
             everything: false,
@@ -222,6 +225,43 @@ fn refuse_held(
         return Err(NoCaller::Held);
     }
     Ok(())
+}
+
+/// Whether the caller would get a token with a scope of the issuer's: guardrails and lifetimes hold
+/// for whoever calls with its certificate alone, too.
+fn permitted(
+    app: &App,
+    policy: &Registry,
+    principal: &Principal,
+    rule: &Slug,
+    scope: AdminScope,
+) -> bool {
+    let (Ok(audience), Ok(scopes)) = (app.own.issuer().parse(), scope.as_str().parse()) else {
+        return false;
+    };
+    let request = Request {
+        kind: CredentialKind::AccessToken,
+        audience: Some(audience),
+        scopes: Some(scopes),
+        rule: Some(rule.clone()),
+        task: None,
+        purpose: None,
+        requested_ttl: None,
+        dns_names: Vec::new(),
+        authorization_details: None,
+    };
+    match policy.decide(principal, &request, app.clock.now().time()) {
+        Decision::Permit(_) => true,
+        Decision::Deny(denial) => {
+            tracing::info!(
+                scope = scope.as_str(),
+                reason = denial.reason.as_str(),
+                detail = denial.detail,
+                "a caller does not get a right of the main file"
+            );
+            false
+        }
+    }
 }
 
 /// What a workload may do, by the main file.

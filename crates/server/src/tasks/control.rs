@@ -85,7 +85,8 @@ fn learn_revocations(app: &App, followed: &Followed) {
     };
     let revocations = app.own.revocations();
     revocations.merge(&entries, now);
-    revocations.heard(followed.as_of);
+    // A store whose clock ran ahead once would leave a state of the future, which is never fresh.
+    revocations.heard(followed.as_of.min(now));
 }
 
 fn concerns_keys(slot: &str) -> bool {

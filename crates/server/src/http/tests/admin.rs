@@ -4,7 +4,7 @@ use axum::body::Body;
 use http::{Request, header};
 use serde_json::{Value, json};
 
-use super::{API, World, send};
+use super::{API, World, send, write};
 
 pub(crate) fn change(action: &str, kind: &str, value: &str) -> Value {
     json!({ "action": action, "kind": kind, "value": value, "reason": "drill" })
@@ -318,6 +318,34 @@ async fn a_held_operator_cannot_lift_its_own_hold() {
     let lift = change("lift", "workload", "platform/console");
     let answer = world.json("/v1/revocations", Some(&console), &lift).await;
     answer.assert_error(403, "forbidden");
+}
+
+#[tokio::test]
+async fn a_guardrail_holds_for_a_certificate_as_for_a_token() {
+    let world = World::new().await;
+    let console = world.svid("platform/console");
+    let hold = change("hold", "workload", "payments/worker");
+    let answer = world.json("/v1/revocations", Some(&console), &hold).await;
+    assert_eq!(answer.status, 200);
+    let issuer = world.running.public_url().to_owned();
+    write(
+        world.dir.path(),
+        "policies/issuer.cedar",
+        &format!(
+            "forbid(principal, action, resource == Audience::\"{issuer}\") \
+             when {{ context.scopes.contains(\"dayfly:hold\") }};"
+        ),
+    );
+    let report = world.running.reload().await;
+    assert!(report.is_ok(), "{report:?}");
+    let lift = change("lift", "workload", "payments/worker");
+    let answer = world.json("/v1/revocations", Some(&console), &lift).await;
+    answer.assert_error(403, "forbidden");
+    let cut_off = change("cut_off", "workload", "payments/worker");
+    let answer = world
+        .json("/v1/revocations", Some(&console), &cut_off)
+        .await;
+    assert_eq!(answer.status, 200, "the other rights stay");
 }
 
 #[tokio::test]
