@@ -43,7 +43,12 @@ pub(super) async fn are_set_lifted_and_listed(desk: &Desk) {
             .over_socket(&["hold", "lift", option, value])
             .run()
             .await;
-        assert_eq!(lifted.done(), format!("{kind} {value} is free"));
+        let (first, note) = lifted
+            .done()
+            .split_once('\n')
+            .unwrap_or((lifted.done(), ""));
+        assert_eq!(first, format!("{kind} {value} is free"));
+        assert_eq!(note.starts_with("note: "), kind == "source", "{note}");
         agent.token().await;
     }
     for args in [

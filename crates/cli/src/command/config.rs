@@ -15,7 +15,14 @@ pub(crate) enum ConfigCommand {
     Check {
         /// The main file.
         #[arg(long, short, value_name = "FILE")]
-        config: PathBuf,
+        config: Option<PathBuf>,
+        /// The main file, without `--config`.
+        #[arg(
+            value_name = "FILE",
+            conflicts_with = "config",
+            required_unless_present = "config"
+        )]
+        file: Option<PathBuf>,
     },
     /// Print the JSON schema of the main file.
     Schema,
@@ -23,7 +30,12 @@ pub(crate) enum ConfigCommand {
 
 pub(crate) fn run(common: &Common, command: ConfigCommand) -> Result<Exit, Failure> {
     match command {
-        ConfigCommand::Check { config } => check(common, &config),
+        ConfigCommand::Check { config, file } => {
+            let path = config
+                .or(file)
+                .ok_or_else(|| Failure::usage("no file is named"))?;
+            check(common, &path)
+        }
         ConfigCommand::Schema => {
             println!("{}", dayfly_server::config::schema());
             Ok(Exit::Done)

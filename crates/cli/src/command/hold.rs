@@ -85,7 +85,8 @@ pub(crate) async fn run(common: Common, command: HoldCommand) -> Result<Exit, Fa
     };
     output::result(common.output, &json!(outcome), || {
         let state = if outcome.held { "is held" } else { "is free" };
-        format!("{} {} {state}", outcome.kind, outcome.value)
+        let note = super::unknown_note(outcome.known);
+        format!("{} {} {state}{note}", outcome.kind, outcome.value)
     });
     Ok(Exit::Done)
 }

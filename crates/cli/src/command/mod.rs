@@ -33,6 +33,25 @@ pub(crate) struct Common {
     pub(crate) output: Output,
 }
 
+/// Waits for the end that a terminal or a service manager asks for.
+pub(crate) async fn until_stopped() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        stopped = tokio::signal::ctrl_c() => stopped,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+/// A note for a name that the issuer does not know.
+pub(crate) fn unknown_note(known: bool) -> &'static str {
+    if known {
+        ""
+    } else {
+        "\nnote: the issuer knows nothing of this name; it was recorded all the same, and may be mistyped"
+    }
+}
+
 /// The present, by this machine's clock.
 #[expect(clippy::disallowed_methods, reason = "the command line is the rim")]
 pub(crate) fn now() -> UnixTime {

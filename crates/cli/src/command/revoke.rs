@@ -102,7 +102,8 @@ pub(crate) async fn run(common: Common, args: RevokeArgs) -> Result<Exit, Failur
         } else {
             ""
         };
-        format!("{} {} is revoked{held}", outcome.kind, outcome.value)
+        let note = super::unknown_note(outcome.known);
+        format!("{} {} is revoked{held}{note}", outcome.kind, outcome.value)
     });
     Ok(Exit::Done)
 }

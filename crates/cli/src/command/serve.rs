@@ -57,7 +57,7 @@ async fn develop() -> Result<Exit, Failure> {
         .await
         .map_err(failed)?;
     world.print_commands().map_err(failed)?;
-    tokio::signal::ctrl_c()
+    crate::command::until_stopped()
         .await
         .map_err(|error| failed(error.into()))?;
     world.stop().await;

@@ -35,7 +35,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<Exit, Failure> {
     let held = report.finish();
     if args.hold && held {
         world.print_commands().map_err(failed)?;
-        tokio::signal::ctrl_c()
+        crate::command::until_stopped()
             .await
             .map_err(|error| failed(error.into()))?;
     }

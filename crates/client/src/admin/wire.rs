@@ -32,6 +32,9 @@ pub struct RevocationOutcome {
     /// Whether nothing more is issued to it now.
     #[serde(default)]
     pub held: bool,
+    /// Whether the issuer knows anything of this name; if not, it may be mistyped.
+    #[serde(default)]
+    pub known: bool,
 }
 
 /// A hold that is in force.

@@ -272,22 +272,25 @@ impl Issuer {
         }
     }
 
-    /// Tells the ledger, when it answers again, that an issuance was not released. Best effort: a
-    /// record without a credential harms nobody, and it expires.
-    pub async fn settle(&self, unsettled: Unsettled) {
-        let Unsettled {
-            credential,
-            decision,
-            audit,
-        } = unsettled;
-        if let Some(id) = credential
-            && let Err(error) = self.ledger.void(id).await
-        {
-            tracing::warn!(%error, credential = %id, "an issuance that was not released is not void");
+    /// Tells the ledger that an issuance was not released, and writes the denial.
+    ///
+    /// # Errors
+    /// What is still left to do, if the ledger does not answer yet: try again later. A record
+    /// without a credential harms nobody, and it expires.
+    pub async fn settle(&self, mut unsettled: Unsettled) -> Result<(), Unsettled> {
+        if let Some(id) = unsettled.credential {
+            if let Err(error) = self.ledger.void(id).await {
+                tracing::debug!(%error, credential = %id, "an issuance that was not released is not void");
+                return Err(unsettled);
+            }
+            unsettled.credential = None;
         }
-        if let Err(error) = self.ledger.note_denial(decision, &audit).await {
-            tracing::warn!(%error, %decision, "a denial is not in the ledger");
+        let decision = unsettled.decision;
+        if let Err(error) = self.ledger.note_denial(decision, &unsettled.audit).await {
+            tracing::debug!(%error, %decision, "a denial is not in the ledger");
+            return Err(unsettled);
         }
+        Ok(())
     }
 }
 

@@ -14,7 +14,7 @@ use dayfly_ledger::{EmbeddedLedger, RedisConfig, RedisLedger};
 use dayfly_policy::{MAX_LIFETIME_SECS, Registry};
 use dayfly_verifier::{BuildError, RevocationSource, Revocations, Verifier};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
@@ -31,6 +31,7 @@ use crate::metrics::Metrics;
 use crate::rim::{SystemClock, SystemRng};
 use crate::tasks::authority::Authority;
 use crate::tasks::reload::Reloader;
+use crate::tasks::settle::MOST_WAITING;
 use crate::{process, tasks};
 
 /// The file in `data_dir` that keeps the replica's name over restarts.
@@ -213,6 +214,7 @@ fn wire(
         publishing_fails: std::sync::atomic::AtomicBool::new(false),
         keys_wanted: tokio::sync::Notify::new(),
         feed_wanted: tokio::sync::Notify::new(),
+        settling: Arc::new(Semaphore::new(MOST_WAITING)),
         stopping: CancellationToken::new(),
         config: ArcSwap::from_pointee(config),
         snapshot: Mutex::new(None),

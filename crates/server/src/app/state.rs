@@ -11,9 +11,9 @@ use dayfly_issuer::feed::{FeedError, FeedSigner};
 use dayfly_issuer::lifecycle::KeyLifecycle;
 use dayfly_issuer::revoke::Retention;
 use dayfly_issuer::{Clock, Issuer};
-use dayfly_policy::MAX_LIFETIME_SECS;
+use dayfly_policy::{MAX_LIFETIME_SECS, Source};
 use dayfly_verifier::{MAX_LEEWAY_SECS, Rejection, RejectionCode, Verifier};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::AuditTrail;
@@ -63,6 +63,8 @@ pub(crate) struct App {
     pub(crate) keys_wanted: tokio::sync::Notify,
     /// Wakes the task that signs the feed.
     pub(crate) feed_wanted: tokio::sync::Notify,
+    /// Places for what waits to be settled with the ledger.
+    pub(crate) settling: Arc<Semaphore>,
     /// Ends every stream and loop.
     pub(crate) stopping: CancellationToken,
     pub(super) config: ArcSwap<Config>,
@@ -95,6 +97,18 @@ impl App {
     /// Puts another configuration in force.
     pub(crate) fn set_config(&self, config: Config) {
         self.config.store(Arc::new(config));
+    }
+
+    /// Whether evidence can come from a source of this name, such as `oidc:github`.
+    pub(crate) fn knows_source(&self, name: &str) -> bool {
+        let attestor = self.attestor.load();
+        let domains = attestor.trust_bundles().status().into_iter();
+        let issuers = attestor.oidc_issuers().status().into_iter();
+        domains
+            .map(|domain| Source::TrustDomain(domain.trust_domain))
+            .chain(issuers.map(|issuer| Source::Issuer(issuer.name)))
+            .chain([Source::Own])
+            .any(|source| source.to_string() == name)
     }
 
     /// The control state. Held for a moment only, and never across an `await`.

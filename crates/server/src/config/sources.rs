@@ -140,10 +140,9 @@ pub fn check(path: &Path) -> Report {
             .extend(sources.lints.iter().map(ToString::to_string));
         report.take(OidcIssuers::new(sources.oidc).map_err(SourceError::from));
     }
-    let bundles = TrustBundles::load(bundle_sources(&config)).map_err(SourceError::from);
-    if let Some(bundles) = report.take(bundles) {
-        report.take(tls(&config, &Arc::new(bundles)));
-    }
+    // Each part by itself, so that a broken bundle hides nothing about the certificate.
+    report.take(TrustBundles::load(bundle_sources(&config)).map_err(SourceError::from));
+    report.take(operations_tls(&config));
     if config.ledger.redis.is_some() {
         report.take(cluster_secrets(&config));
         report.take(redis_password(&config));

@@ -12,6 +12,7 @@ use super::oauth_error::{OauthCode, OauthError};
 use super::reasons::oauth_error;
 use crate::app::App;
 use crate::rim::SystemRng;
+use crate::tasks::settle;
 
 /// What is to be issued.
 pub(crate) enum Wanted {
@@ -102,9 +103,7 @@ impl Work {
         } = outcome;
         place.write(audit);
         if let Some(unsettled) = unsettled {
-            app.metrics.unsettled.inc();
-            let app = Arc::clone(app);
-            tokio::spawn(async move { app.issuer.settle(unsettled).await });
+            settle::begin(app, unsettled);
         }
         match result {
             Ok(credential) => {

@@ -17,6 +17,7 @@ use super::caller::{Caller, NoCaller};
 use super::problem::{Problem, ProblemBody};
 use super::tasks::check_words;
 use super::token::no_store;
+use crate::app::App;
 use crate::authz::AdminScope;
 
 /// The longest value: a SPIFFE trust domain or a `kid` with its prefix.
@@ -80,6 +81,9 @@ pub(crate) struct ChangeBody {
     before: Option<u64>,
     /// Whether a hold stands.
     held: bool,
+    /// Whether anything of this name is known. What is not may have been removed, or mistyped: the
+    /// fact is recorded all the same.
+    known: bool,
 }
 
 /// The holds that are set.
@@ -145,8 +149,10 @@ async fn changed(call: &mut Call) -> Result<ChangeBody, Problem> {
         caller.require(scope, None)?;
     }
     let target = Target::read(kind, &change.value)?;
+    let known = target.is_known(&call.app);
     let (owner, expires_at) = owner_of(call, &target).await?;
     caller.require(scope, owner.as_ref())?;
+    let known = known.unwrap_or(owner.is_some());
     let now = call.app.clock.now();
     let bodies = match action {
         ChangeAction::Revoke => target
@@ -172,6 +178,7 @@ async fn changed(call: &mut Call) -> Result<ChangeBody, Problem> {
         value: change.value,
         before,
         held,
+        known,
     })
 }
 
@@ -275,6 +282,20 @@ impl Target {
                 Self::Source(value.to_owned())
             }
             ChangeKind::Key | ChangeKind::Source => return Err(refused()),
+        })
+    }
+
+    /// Whether the registry, the configuration or control knows it; `None`: the ledger would.
+    fn is_known(&self, app: &App) -> Option<bool> {
+        let policy = app.issuer.policy();
+        Some(match self {
+            Self::Credential(_) => return None,
+            Self::Task(task) => policy.owners().any(|owner| owner.name == task.owner),
+            Self::Workload(workload) => policy.workload(workload).is_some(),
+            Self::Owner(name) => policy.owners().any(|owner| owner.name == *name),
+            Self::Rule(rule) => policy.rule(rule).is_some(),
+            Self::Key(kid) => app.view().key_record(kid).is_some(),
+            Self::Source(source) => app.knows_source(source),
         })
     }
 

@@ -6,6 +6,7 @@ mod feed;
 mod keys;
 mod purge;
 pub(crate) mod reload;
+pub(crate) mod settle;
 pub(crate) mod watch;
 
 use std::sync::Arc;

@@ -32,7 +32,7 @@ fn whatever_happens_to_the_record_no_credential_comes_without_it() {
 
         // In the background, when the ledger answers again.
         let (decision, audit) = (outcome.decision, outcome.audit.clone());
-        run(rig.issuer.settle(outcome.unsettled.unwrap()));
+        run(rig.issuer.settle(outcome.unsettled.unwrap())).unwrap();
         assert_eq!(
             rig.ledger.decisions()[&decision],
             audit,
@@ -64,13 +64,21 @@ fn a_ledger_that_hangs_gets_no_credential_out_either() {
 }
 
 #[test]
-fn settling_is_best_effort() {
+fn what_the_ledger_did_not_take_is_still_to_be_settled() {
     for call in [Call::Void, Call::NoteDenial] {
         let mut rig = Rig::new();
         rig.ledger.fail_next(Call::Record, Fault::TimedOutLate);
         rig.ledger.fail_next(call, Fault::Refused);
         let outcome = rig.token(svid(), wants(AUDIENCE));
-        run(rig.issuer.settle(outcome.unsettled.unwrap()));
+        let left = run(rig.issuer.settle(outcome.unsettled.unwrap())).unwrap_err();
+        run(rig.issuer.settle(left)).unwrap();
+        assert!(
+            rig.ledger
+                .issuances()
+                .iter()
+                .all(|issuance| issuance.state == IssuanceState::Void)
+        );
+        assert_eq!(rig.ledger.decisions()[&outcome.decision], outcome.audit);
     }
 }
 
@@ -101,7 +109,7 @@ fn another_generation_stops_issuing_until_the_store_was_read_again() {
         unsettled.credential.is_none(),
         "it was refused, so there is nothing to void"
     );
-    run(rig.issuer.settle(unsettled));
+    run(rig.issuer.settle(unsettled)).unwrap();
     // From now on it is refused before anything is minted.
     assert_eq!(rig.reason(svid(), wants(AUDIENCE)), Reason::Generation);
     let life = StoreLife {

@@ -163,8 +163,9 @@ proptest! {
                 }
                 Err(_) => {
                     prop_assert!(outcome.audit.contains("\"outcome\":\"deny\""));
-                    if let Some(unsettled) = outcome.unsettled {
-                        run(rig.issuer.settle(unsettled));
+                    let mut unsettled = outcome.unsettled;
+                    while let Some(left) = unsettled {
+                        unsettled = run(rig.issuer.settle(left)).err();
                     }
                     let recorded = rig.ledger.issuances();
                     let left = recorded.iter().find(|i| i.decision == outcome.decision);

@@ -321,6 +321,27 @@ async fn a_held_operator_cannot_lift_its_own_hold() {
 }
 
 #[tokio::test]
+async fn a_name_that_nothing_has_is_recorded_and_said_to_be_unknown() {
+    let world = World::new().await;
+    for (action, kind, name, known) in [
+        ("revoke", "workload", "payments/worker", true),
+        ("revoke", "workload", "payments/wroker", false),
+        ("cut_off", "owner", "payments", true),
+        ("cut_off", "owner", "paymnets", false),
+        ("cut_off", "rule", "gh-deploy", true),
+        ("cut_off", "rule", "gh-deplyo", false),
+        ("hold", "source", "oidc:github", true),
+        ("hold", "source", "oidc:gihtub", false),
+        ("revoke", "credential", "QAAAAAAAAAAAAAAAAAAAAA", false),
+    ] {
+        let body = change(action, kind, name);
+        let answer = world.admin("/v1/revocations", Some(&body)).await;
+        assert_eq!(answer.status, 200, "{name}");
+        assert_eq!(answer.json()["known"], known, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_guardrail_holds_for_a_certificate_as_for_a_token() {
     let world = World::new().await;
     let console = world.svid("platform/console");
