@@ -1,3 +1,4 @@
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -5,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dayfly_token::UnixTime;
+use rustls::{AlertDescription, Error as TlsError};
 
 /// Why a credential could not be had, or a call to the issuer failed.
 ///
@@ -186,12 +188,14 @@ impl ClientError {
         match self {
             Self::Refused { refusal, .. } => matches!(refusal.status, 429 | 502 | 503 | 504),
             Self::EvidenceRefused { status, .. } => *status == 429 || *status >= 500,
-            // A handshake that fails over a certificate fails again, but reads like any other connection error.
+            // Who refuses this client's certificate refuses it again. A handshake that fails over the issuer's
+            // certificate does so too, but reads like any other connection error.
             Self::Http { source, .. } => {
-                source.is_connect()
-                    || source.is_timeout()
-                    || source.is_request()
-                    || source.is_body()
+                !refuses_our_certificate(source)
+                    && (source.is_connect()
+                        || source.is_timeout()
+                        || source.is_request()
+                        || source.is_body())
             }
             _ => false,
         }
@@ -206,6 +210,10 @@ impl ClientError {
                 source: Some(source),
                 ..
             } => source.advice(),
+            Self::Http { source, .. } if refuses_our_certificate(source) => Some(
+                "the issuer refused the client certificate in the TLS handshake: it must be a current and well-formed \
+                 X.509-SVID of a trust domain whose bundle the issuer has",
+            ),
             Self::Http { source, .. } if source.is_connect() => Some(
                 "check the issuer's URL, that it is reachable from here, and that its certificate is under the CA \
                  that this client trusts",
@@ -219,6 +227,32 @@ impl ClientError {
             _ => None,
         }
     }
+}
+
+/// Whether the issuer ended the connection over the certificate that this client showed (RFC 8446 section 6.2).
+fn refuses_our_certificate(error: &reqwest::Error) -> bool {
+    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(cause) = next {
+        let inner = cause
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+            .and_then(|inner| inner.downcast_ref::<TlsError>());
+        if let Some(TlsError::AlertReceived(alert)) = inner {
+            return matches!(
+                alert,
+                AlertDescription::AccessDenied
+                    | AlertDescription::BadCertificate
+                    | AlertDescription::CertificateExpired
+                    | AlertDescription::CertificateRequired
+                    | AlertDescription::CertificateRevoked
+                    | AlertDescription::CertificateUnknown
+                    | AlertDescription::UnknownCA
+                    | AlertDescription::UnsupportedCertificate
+            );
+        }
+        next = cause.source();
+    }
+    false
 }
 
 fn advice_on(refusal: &Refusal) -> Option<&'static str> {

@@ -2,8 +2,8 @@ use std::error::Error;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use dayfly_client::{Client, ClientError, RetryPolicy, Source, TokenRequest};
-use dayfly_lab::{LOOPBACK_NAMES, TlsAuthority, guard};
+use dayfly_client::{Client, ClientError, Identity, RetryPolicy, Source, TokenRequest};
+use dayfly_lab::{LOOPBACK_NAMES, SpiffeCa, TlsAuthority, guard};
 use rustls::ServerConfig;
 use serde_json::json;
 
@@ -283,6 +283,27 @@ async fn only_the_pinned_authority_is_trusted() {
             "{pem}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_refused_certificate_is_named_and_not_shown_again() {
+    let stage = Stage::new().await;
+    let stranger = SpiffeCa::new("elsewhere.example").unwrap();
+    let svid = stranger
+        .svid("/payments/worker", Duration::from_secs(600))
+        .unwrap();
+    let client = stage
+        .client()
+        .identity(Identity::new(svid.cert_chain_pem, svid.key_pem))
+        .build()
+        .unwrap();
+    let error = client.metadata().await.unwrap_err();
+    assert!(!error.is_temporary(), "{error:?}");
+    let advice = error.advice().unwrap_or_default();
+    assert!(
+        advice.contains("refused the client certificate"),
+        "{advice}"
+    );
 }
 
 #[tokio::test]
