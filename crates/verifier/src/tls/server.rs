@@ -3,6 +3,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use dayfly_token::SpiffeId;
@@ -19,10 +20,11 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tower_service::Service;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::activity::{Activity, BusyBody};
 use super::dispensable::{Dispensable, Place};
+use crate::rim::now;
 use crate::{PeerCertificate, svid};
 
 /// Pause after an accept that failed for want of descriptors or memory: a loop without it would spin.
@@ -307,7 +309,7 @@ impl Connection {
             done = handshake => match done {
                 Ok(Ok(stream)) => Some(stream),
                 Ok(Err(error)) => {
-                    debug!(%address, %error, "TLS handshake failed");
+                    log_failure(address, &error);
                     None
                 }
                 Err(_) => {
@@ -321,6 +323,20 @@ impl Connection {
             }
             _ = self.ending.changed() => None,
         }
+    }
+}
+
+/// A refused certificate is somebody's mistake to be found, and at most one line a second: strangers can make as many
+/// as they like.
+fn log_failure(address: SocketAddr, error: &io::Error) {
+    static LAST_LINE_SECS: AtomicU64 = AtomicU64::new(0);
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    let refused = matches!(inner, Some(rustls::Error::InvalidCertificate(_)));
+    let second = now().as_secs();
+    if refused && LAST_LINE_SECS.swap(second, Ordering::Relaxed) != second {
+        info!(%address, %error, "refused a client certificate");
+    } else {
+        debug!(%address, %error, "TLS handshake failed");
     }
 }
 
