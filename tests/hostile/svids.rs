@@ -324,7 +324,7 @@ async fn a_proven_identity_is_the_only_one(scene: &Scene, partner: &SpiffeCa) {
     assert_eq!(holds.status, 401, "{holds:?}");
 }
 
-/// THREATS: an open connection must not keep a trust that was taken away.
+/// An open connection must not keep a trust that was taken away.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_removed_root_ends_open_connections() {
     let (scene, partner) = start().await;

@@ -116,7 +116,7 @@ impl ControlView {
         Ok(())
     }
 
-    /// Protocol A.6, and no minting by a clock that was set back or forward: it must lie where the
+    /// Protocol A, and no minting by a clock that was set back or forward: it must lie where the
     /// store's clock, heard within D, says.
     pub(crate) fn admit_clock(&self, now: Now) -> Result<(), Refusal> {
         let Some(as_of) = self.as_of().filter(|_| self.hears(now)) else {

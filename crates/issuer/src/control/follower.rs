@@ -1,4 +1,4 @@
-//! Following the control stream, over every change of the store (protocols A.2 and A.8).
+//! Following the control stream, over every change of the store (protocol A).
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};

@@ -364,7 +364,7 @@ fn oidc_issuers(config: &Config, issuer: &str) -> Result<Vec<OidcIssuerConfig>, 
 
 fn oidc_issuer(section: &OidcIssuer, issuer: &str) -> Result<OidcIssuerConfig, SourceError> {
     let name = issuer_name(section)?;
-    // STANDARDS 12.2: the issuer, or the token endpoint, and one of them alone.
+    // RFC 7523 section 3: the issuer, or the token endpoint, and one of them alone.
     let audiences = if section.audiences.is_empty() {
         vec![issuer.to_owned(), format!("{issuer}/oauth2/token")]
     } else {

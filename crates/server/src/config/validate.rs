@@ -13,7 +13,7 @@ const MAX_FEED_SUBSCRIBERS: u32 = 65_536;
 /// The longest sensible wait for the ledger: beyond it the caller has given up.
 const MAX_LEDGER_TIMEOUT_MS: u64 = 5_000;
 
-/// The longest life of an inbound token (STANDARDS: a longer one is a static key).
+/// The longest life of an inbound token (a longer one is a static key).
 const MAX_INBOUND_LIFETIME_SECS: u64 = 24 * 3600;
 
 /// The algorithms that inbound tokens may have.

@@ -1,4 +1,4 @@
-//! Who is calling `/v1`, and what they may do (DESIGN: the issuer is an API like any other).
+//! Who is calling `/v1`, and what they may do: the issuer is an API like any other.
 
 use dayfly_attest::Evidence;
 use dayfly_issuer::Clock;

@@ -1,6 +1,6 @@
 //! From the reason why nothing was issued to what the caller is told: the one place.
 //!
-//! STANDARDS section 12.9. What the caller learns is a code, generic words and the decision id; the
+//! What the caller learns is a code, generic words and the decision id; the
 //! reason itself stands in the audit trail.
 
 use dayfly_issuer::{Reason, Refused};

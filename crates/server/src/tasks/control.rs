@@ -1,4 +1,4 @@
-//! Following the control stream (protocols A.2 and A.8).
+//! Following the control stream (protocol A).
 
 use std::sync::Arc;
 use std::time::Duration;
