@@ -64,7 +64,7 @@ impl Witnesses {
     }
 }
 
-/// Protocol A.6: from the acknowledgement of a hold until it is lifted, nothing that was asked for
+/// Protocol A: from the acknowledgement of a hold until it is lifted, nothing that was asked for
 /// is given; on the other server from D later.
 pub(super) async fn nothing_passes_a_hold(pair: &Pair) {
     let consoles = pair.consoles();

@@ -1,4 +1,4 @@
-//! Where a decision and its credential live (protocol A.3 and A.4).
+//! Where a decision and its credential live (protocol A).
 
 use dayfly_keys::sha256;
 use dayfly_policy::Principal;

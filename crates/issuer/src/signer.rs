@@ -107,7 +107,7 @@ impl HeldKey {
 }
 
 impl Signer {
-    /// `key` may sign while now < `lease_until` − δ (protocol D.4).
+    /// `key` may sign while now < `lease_until` − δ (protocol D).
     pub(crate) fn new(held: Arc<HeldKey>, lease_until: UnixTime) -> Self {
         let sign_until = lease_until.saturating_sub(CLOCK_DISTANCE_SECS);
         Self {

@@ -41,7 +41,7 @@ pub const MAX_SERVED_KEYS: usize = 64;
 /// Longest reason that an entry carries, in characters: a sentence for the audit.
 pub const MAX_REASON_CHARS: usize = 256;
 
-/// Protocol C.1: the last issuing instant that a cut-off acknowledged at `unix_ms` makes dead.
+/// Protocol C: the last issuing instant that a cut-off acknowledged at `unix_ms` makes dead.
 ///
 /// A racing mint elsewhere happens at most D later, by a clock at most 2δ ahead; one more second
 /// because issuing instants are whole seconds.

@@ -169,7 +169,7 @@ impl Lane {
         }
     }
 
-    /// Protocol D.3: with no other replica alive, and no key of our own that verifiers know, there
+    /// Protocol D: with no other replica alive, and no key of our own that verifiers know, there
     /// is nobody to wait for.
     fn may_skip_lead(&self, config: &LifecycleConfig, now: Now, view: &ControlView) -> bool {
         self.current.is_none() && !has_living_peer(self.key_use, config, now.time(), view)

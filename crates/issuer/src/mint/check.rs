@@ -1,4 +1,4 @@
-//! Protocol D.5: what was encoded is parsed again and compared with what was meant.
+//! Protocol D: what was encoded is parsed again and compared with what was meant.
 
 use dayfly_token::{Claims, Header, MAX_TOKEN_BYTES, UnixTime, base64url};
 use serde::Deserialize;
@@ -45,7 +45,7 @@ struct ReadBackDfy<'a> {
     _src: IgnoredAny,
 }
 
-/// Protocol D.5: the encoded bytes are parsed again and compared with the issuance. Of the sample
+/// Protocol D: the encoded bytes are parsed again and compared with the issuance. Of the sample
 /// whose signature is verified, the verifier's own parsers read the rest, too.
 pub(super) fn check(signed: &Signed, signer: &Signer, meant: &Meant<'_>) -> Result<(), MintError> {
     let differs = |member| Err(MintError::Differs { member });

@@ -1,4 +1,4 @@
-//! Minting without the way around it: what the benchmark of invariant D.5 measures.
+//! Minting without the way around it: what the benchmark of protocol D measures.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -58,7 +58,7 @@ fn answer(reason: Reason, grant: Grant) -> Answer {
             "the evidence may have been used before; fetch a fresh one",
         ),
         Reason::Replayed => plain(evidence(grant, Some(Method::Oidc))),
-        // Protocol C.2: no post-dated credential; what is asked for now works in a few seconds.
+        // Protocol C: no post-dated credential; what is asked for now works in a few seconds.
         Reason::CutOff(_)
         | Reason::CertificatesNotConfigured
         | Reason::ClockSkew
