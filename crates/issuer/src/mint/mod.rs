@@ -17,7 +17,9 @@ use crate::x509::CaError;
 
 pub(crate) use certificate::mint_certificate;
 pub(crate) use sealed::{Commitment, Sealed};
-pub(crate) use token::{build_token, mint_token};
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use token::build_token;
+pub(crate) use token::mint_token;
 
 /// A credential that may be handed to the caller: it is on record.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use crate::Verifier;
 pub const MAX_BUNDLE_BYTES: usize = MAX_STATEMENT_BYTES + 1024 * 1024;
 
 /// All that a verifier without a network needs of an issuer: its feed keys, its token keys, and a snapshot of its
-/// revocations. `dayfly bundle export` writes one, as JSON by serde.
+/// revocations. As a file it is JSON, by serde; its three members are three documents that the issuer serves.
 ///
 /// The file itself is not signed: whoever can write it decides whom to trust. Its age counts as the feed's age.
 #[derive(Clone, Debug, Serialize, Deserialize)]
