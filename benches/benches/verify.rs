@@ -102,7 +102,7 @@ fn one_algorithm(table: &mut Table, algorithm: Algorithm, target: f64) {
     suite.add("bare", || {
         bare.verify_sig(&token.message, &token.signature).unwrap()
     });
-    add_portable(&mut suite, algorithm, &token);
+    add_rustcrypto(&mut suite, algorithm, &token);
     add_jsonwebtoken(&mut suite, algorithm, &token);
     add_josekit(&mut suite, algorithm, &token);
     let medians = suite.run();
@@ -151,7 +151,7 @@ fn bare_aws_lc(algorithm: Algorithm, token: &Token) -> ParsedPublicKey {
     .unwrap()
 }
 
-fn add_portable<'a>(suite: &mut Suite<'a>, algorithm: Algorithm, token: &'a Token) {
+fn add_rustcrypto<'a>(suite: &mut Suite<'a>, algorithm: Algorithm, token: &'a Token) {
     match algorithm {
         Algorithm::Es256 => {
             let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(&token.public).unwrap();

@@ -72,7 +72,7 @@ mod tests {
         assert_eq!(check_encoding(&y), Ok(()));
     }
 
-    #[cfg(feature = "portable")]
+    #[cfg(feature = "rustcrypto")]
     #[test]
     fn the_table_is_what_the_curve_says() {
         for y in SMALL_ORDER_Y {

@@ -89,10 +89,10 @@ fn without_c() -> anyhow::Result<()> {
             "dayfly-verifier",
             "--no-default-features",
             "--features",
-            "portable",
+            "rustcrypto",
             "--locked",
             "--target-dir",
-            "target/portable",
+            "target/rustcrypto",
         ],
         &[("CC", no), ("CXX", no), ("AR", no)],
     )

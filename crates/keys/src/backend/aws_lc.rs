@@ -76,7 +76,7 @@ fn p256_pair(scalar: &Zeroizing<[u8; 32]>) -> Result<EcdsaKeyPair, KeyError> {
     .map_err(|_| KeyError::SeedOutOfRange)
 }
 
-/// What [`crate::backend::portable`] refuses by `verify_strict`, so that both accept the same signatures.
+/// What [`crate::backend::rustcrypto`] refuses by `verify_strict`, so that both accept the same signatures.
 fn check_ed25519(public: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
     let public: &[u8; 32] = public.try_into().map_err(|_| SignatureError::Invalid)?;
     let r: &[u8; 32] = signature.first_chunk().ok_or(SignatureError::Invalid)?;

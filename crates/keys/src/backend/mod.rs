@@ -2,8 +2,8 @@
 
 #[cfg(feature = "aws-lc")]
 pub mod aws_lc;
-#[cfg(feature = "portable")]
-pub mod portable;
+#[cfg(feature = "rustcrypto")]
+pub mod rustcrypto;
 
 use zeroize::Zeroizing;
 
@@ -14,7 +14,7 @@ use crate::{Algorithm, KeyError, SignatureError};
 pub type Chosen = aws_lc::AwsLc;
 /// The backend that [`crate::SigningKey`] and [`crate::VerifyingKey`] stand on: aws-lc where it is switched on.
 #[cfg(not(feature = "aws-lc"))]
-pub type Chosen = portable::Portable;
+pub type Chosen = rustcrypto::RustCrypto;
 
 /// One library. Public keys are the 65 bytes of an uncompressed point of P-256, or the 32 of Ed25519.
 pub trait Backend {

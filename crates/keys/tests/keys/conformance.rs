@@ -12,9 +12,9 @@ macro_rules! on_every_backend {
         mod aws_lc {
             $(#[test] fn $case() { super::$case::<dayfly_keys::backend::aws_lc::AwsLc>() })*
         }
-        #[cfg(feature = "portable")]
-        mod portable {
-            $(#[test] fn $case() { super::$case::<dayfly_keys::backend::portable::Portable>() })*
+        #[cfg(feature = "rustcrypto")]
+        mod rustcrypto {
+            $(#[test] fn $case() { super::$case::<dayfly_keys::backend::rustcrypto::RustCrypto>() })*
         }
     };
 }
@@ -408,10 +408,10 @@ fn x509_signatures<B: Backend>() {
     }
 }
 
-#[cfg(all(feature = "aws-lc", feature = "portable"))]
+#[cfg(all(feature = "aws-lc", feature = "rustcrypto"))]
 mod between {
     use dayfly_keys::backend::aws_lc::AwsLc;
-    use dayfly_keys::backend::portable::Portable;
+    use dayfly_keys::backend::rustcrypto::RustCrypto;
 
     use super::*;
 
@@ -429,13 +429,13 @@ mod between {
 
     #[test]
     fn both_ways() {
-        one_signs_the_other_verifies::<AwsLc, Portable>();
-        one_signs_the_other_verifies::<Portable, AwsLc>();
+        one_signs_the_other_verifies::<AwsLc, RustCrypto>();
+        one_signs_the_other_verifies::<RustCrypto, AwsLc>();
     }
 
     #[test]
-    fn rfc_6979_nonces_of_the_portable_backend() {
-        let key = signer::<Portable>(Algorithm::Es256, 7);
+    fn rfc_6979_nonces_of_the_rustcrypto_backend() {
+        let key = signer::<RustCrypto>(Algorithm::Es256, 7);
         assert_eq!(key.sign(b"m"), key.sign(b"m"), "deterministic");
     }
 }

@@ -53,7 +53,7 @@ fn requests_of_openssl_with_keys_that_only_aws_lc_knows() {
 
 #[cfg(not(feature = "aws-lc"))]
 #[test]
-fn the_portable_backend_says_what_it_cannot_do() {
+fn the_rustcrypto_backend_says_what_it_cannot_do() {
     for name in [
         "p256-sha384.der",
         "p384.der",

@@ -130,22 +130,22 @@ mod aws_lc {
     }
 }
 
-#[cfg(feature = "portable")]
-mod portable {
-    use dayfly_keys::backend::portable::Portable;
+#[cfg(feature = "rustcrypto")]
+mod rustcrypto {
+    use dayfly_keys::backend::rustcrypto::RustCrypto;
 
     #[test]
     fn es256() {
-        super::es256::<Portable>();
+        super::es256::<RustCrypto>();
     }
 
     #[test]
     fn ecdsa_of_x509() {
-        super::ecdsa_of_x509::<Portable>();
+        super::ecdsa_of_x509::<RustCrypto>();
     }
 
     #[test]
     fn ed25519() {
-        super::ed25519::<Portable>();
+        super::ed25519::<RustCrypto>();
     }
 }

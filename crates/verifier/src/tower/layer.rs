@@ -1,80 +1,52 @@
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use dayfly_token::UnixTime;
 use http::{Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
-use tracing::{debug, warn};
 
-use super::bearer::{Bearer, hide};
-use super::challenge::Challenge;
-use crate::{
-    PeerCertificate, Presented, Rejection, RejectionCode, UnverifiedToken, Verified, Verifier,
-};
+use super::gate::Gate;
+use crate::Verifier;
 
 impl Verifier {
     /// A layer that verifies the bearer token of each request and turns the others away.
     pub fn layer(&self) -> VerifierLayer {
         VerifierLayer {
-            shared: Arc::new(Shared {
-                verifier: self.clone(),
-                resource_metadata: None,
-                scopes: Vec::new(),
-                clock: crate::rim::now,
-            }),
+            gate: Gate::new(self.clone()),
         }
     }
 }
 
-/// Verifies the token in the `Authorization: Bearer` header, with the [`PeerCertificate`] among the request's
-/// extensions as the proof for bound tokens, and puts a [`Verified`] there. Everything else is turned away
-/// before the inner service sees it.
+/// A [`Gate`] before a service: what it lets in carries a [`Verified`](crate::Verified) among its extensions, and
+/// everything else is turned away before the inner service sees it.
 #[derive(Clone)]
 #[must_use]
 pub struct VerifierLayer {
-    shared: Arc<Shared>,
+    gate: Gate,
 }
 
-#[derive(Clone)]
-struct Shared {
-    verifier: Verifier,
-    resource_metadata: Option<String>,
-    scopes: Vec<String>,
-    clock: fn() -> UnixTime,
+impl From<Gate> for VerifierLayer {
+    fn from(gate: Gate) -> Self {
+        Self { gate }
+    }
 }
-
-/// Where to find the API's metadata, for the challenges of the extractors.
-#[cfg(feature = "axum")]
-#[derive(Clone, Debug)]
-pub(crate) struct ResourceMetadata(pub(crate) Arc<str>);
 
 impl VerifierLayer {
-    /// The URL of this API's metadata (RFC 9728), which every challenge then names.
+    /// See [`Gate::resource_metadata`].
     pub fn resource_metadata(self, url: impl Into<String>) -> Self {
-        let url = url.into();
-        self.with(|shared| shared.resource_metadata = Some(url))
+        self.gate.resource_metadata(url).into()
     }
 
-    /// A scope that every request behind this layer needs; may be called more than once.
+    /// See [`Gate::require_scope`].
     pub fn require_scope(self, scope: impl Into<String>) -> Self {
-        let scope = scope.into();
-        self.with(|shared| shared.scopes.push(scope))
+        self.gate.require_scope(scope).into()
     }
 
-    /// Another clock, for tests.
+    /// See [`Gate::clock`].
     pub fn clock(self, clock: fn() -> UnixTime) -> Self {
-        self.with(|shared| shared.clock = clock)
-    }
-
-    fn with(self, change: impl FnOnce(&mut Shared)) -> Self {
-        let mut shared = Arc::unwrap_or_clone(self.shared);
-        change(&mut shared);
-        Self {
-            shared: Arc::new(shared),
-        }
+        self.gate.clock(clock).into()
     }
 }
 
@@ -84,7 +56,7 @@ impl<S> Layer<S> for VerifierLayer {
     fn layer(&self, inner: S) -> VerifierService<S> {
         VerifierService {
             inner,
-            shared: Arc::clone(&self.shared),
+            gate: self.gate.clone(),
         }
     }
 }
@@ -93,7 +65,7 @@ impl<S> Layer<S> for VerifierLayer {
 #[derive(Clone)]
 pub struct VerifierService<S> {
     inner: S,
-    shared: Arc<Shared>,
+    gate: Gate,
 }
 
 impl<S, B, R> Service<Request<B>> for VerifierService<S>
@@ -110,73 +82,10 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        match self.shared.admit(request) {
+        match self.gate.admit(request) {
             Ok(request) => VerifyFuture(Step::Admitted(Box::pin(self.inner.call(request)))),
-            Err(challenge) => {
-                let response = challenge.response(self.shared.resource_metadata.as_deref());
-                VerifyFuture(Step::TurnedAway(Some(response)))
-            }
+            Err(challenge) => VerifyFuture(Step::TurnedAway(Some(self.gate.answer(&challenge)))),
         }
-    }
-}
-
-impl Shared {
-    fn admit<B>(&self, request: Request<B>) -> Result<Request<B>, Challenge> {
-        let (mut parts, body) = request.into_parts();
-        let verified = match Bearer::of(&parts.headers, parts.uri.query()) {
-            Bearer::Token(token) => self.verify(token, parts.extensions.get())?,
-            Bearer::None => return Err(Challenge::TokenMissing),
-            Bearer::Malformed(what) => {
-                debug!(what, "request refused");
-                return Err(Challenge::InvalidRequest);
-            }
-        };
-        self.check_scopes(&verified)?;
-        hide(&mut parts);
-        parts.extensions.insert(verified);
-        #[cfg(feature = "axum")]
-        if let Some(url) = &self.resource_metadata {
-            parts
-                .extensions
-                .insert(ResourceMetadata(url.as_str().into()));
-        }
-        Ok(Request::from_parts(parts, body))
-    }
-
-    fn verify(&self, token: &str, peer: Option<&PeerCertificate>) -> Result<Verified, Challenge> {
-        self.verifier
-            .verify(
-                UnverifiedToken::new(token),
-                &Presented { peer },
-                (self.clock)(),
-            )
-            .map_err(|rejection| {
-                log(&rejection);
-                Challenge::of(rejection.code())
-            })
-    }
-
-    fn check_scopes(&self, verified: &Verified) -> Result<(), Challenge> {
-        if self.scopes.iter().all(|scope| verified.has_scope(scope)) {
-            return Ok(());
-        }
-        debug!(credential_id = verified.credential_id(), needed = ?self.scopes, "scope missing");
-        Err(Challenge::InsufficientScope {
-            scope: self.scopes.join(" "),
-        })
-    }
-}
-
-/// The operator learns why; a state that is too old is theirs to mend.
-fn log(rejection: &Rejection) {
-    let (code, cause) = (
-        rejection.code(),
-        std::error::Error::source(rejection).map(ToString::to_string),
-    );
-    if code == RejectionCode::RevocationStale {
-        warn!(code = code.as_str(), reason = %rejection, "tokens are refused");
-    } else {
-        debug!(code = code.as_str(), reason = %rejection, cause, "token refused");
     }
 }
 

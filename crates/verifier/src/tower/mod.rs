@@ -2,9 +2,11 @@
 
 mod bearer;
 mod challenge;
+mod gate;
 mod layer;
 
 pub use challenge::Challenge;
+pub use gate::Gate;
 #[cfg(feature = "axum")]
-pub(crate) use layer::ResourceMetadata;
+pub(crate) use gate::ResourceMetadata;
 pub use layer::{VerifierLayer, VerifierService, VerifyFuture};

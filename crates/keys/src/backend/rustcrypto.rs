@@ -10,22 +10,22 @@ use crate::{Algorithm, KeyError, SignatureError};
 
 /// The backend.
 #[derive(Debug, Clone, Copy)]
-pub struct Portable;
+pub struct RustCrypto;
 
-impl Backend for Portable {
-    type Signer = PortableSigner;
-    type Verifier = PortableVerifier;
+impl Backend for RustCrypto {
+    type Signer = RustCryptoSigner;
+    type Verifier = RustCryptoVerifier;
 
     fn signer(
         algorithm: Algorithm,
         seed: &Zeroizing<[u8; 32]>,
-    ) -> Result<PortableSigner, KeyError> {
+    ) -> Result<RustCryptoSigner, KeyError> {
         Ok(match algorithm {
             Algorithm::Es256 => {
                 let key = p256::ecdsa::SigningKey::from_slice(seed.as_slice())
                     .map_err(|_| KeyError::SeedOutOfRange)?;
                 let public = key.verifying_key().to_sec1_point(false).as_bytes().to_vec();
-                PortableSigner {
+                RustCryptoSigner {
                     public,
                     key: Private::P256(key),
                 }
@@ -33,7 +33,7 @@ impl Backend for Portable {
             Algorithm::EdDsa => {
                 let key = ed25519_dalek::SigningKey::from_bytes(seed);
                 let public = key.verifying_key().as_bytes().to_vec();
-                PortableSigner {
+                RustCryptoSigner {
                     public,
                     key: Private::Ed25519(key),
                 }
@@ -41,10 +41,10 @@ impl Backend for Portable {
         })
     }
 
-    fn verifier(algorithm: Algorithm, public: &[u8]) -> Result<PortableVerifier, KeyError> {
+    fn verifier(algorithm: Algorithm, public: &[u8]) -> Result<RustCryptoVerifier, KeyError> {
         match algorithm {
-            Algorithm::Es256 => p256_public(public).map(PortableVerifier::P256),
-            Algorithm::EdDsa => ed25519_public(public).map(PortableVerifier::Ed25519),
+            Algorithm::Es256 => p256_public(public).map(RustCryptoVerifier::P256),
+            Algorithm::EdDsa => ed25519_public(public).map(RustCryptoVerifier::Ed25519),
         }
     }
 
@@ -114,7 +114,7 @@ fn verify_ed25519(
 }
 
 /// A private key.
-pub struct PortableSigner {
+pub struct RustCryptoSigner {
     public: Vec<u8>,
     key: Private,
 }
@@ -124,7 +124,7 @@ enum Private {
     Ed25519(ed25519_dalek::SigningKey),
 }
 
-impl Signer for PortableSigner {
+impl Signer for RustCryptoSigner {
     fn public(&self) -> &[u8] {
         &self.public
     }
@@ -146,14 +146,14 @@ impl Signer for PortableSigner {
 
 /// A parsed public key.
 #[derive(Debug)]
-pub enum PortableVerifier {
+pub enum RustCryptoVerifier {
     /// Of P-256.
     P256(p256::ecdsa::VerifyingKey),
     /// Of Ed25519.
     Ed25519(ed25519_dalek::VerifyingKey),
 }
 
-impl Verifier for PortableVerifier {
+impl Verifier for RustCryptoVerifier {
     fn verify(&self, message: &[u8], signature: &[u8; 64]) -> Result<(), SignatureError> {
         match self {
             Self::P256(key) => {
