@@ -16,6 +16,7 @@ mod compile_fail;
 mod confirmations;
 mod feed;
 mod fixture;
+mod fuzz;
 mod layer;
 mod parsing;
 mod pki;
