@@ -2,6 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod builder;
+mod details;
 pub mod feed;
 pub mod manual;
 mod peer;
@@ -27,10 +28,13 @@ pub mod svid;
 pub mod testing;
 #[cfg(feature = "rustls")]
 pub mod tls;
+#[cfg(feature = "tonic")]
+pub mod tonic;
 #[cfg(feature = "tower")]
 pub mod tower;
 
 pub use builder::{BuildError, RevocationSource, VerifierBuilder};
+pub use details::{AuthorizationDetail, DetailError};
 pub use peer::{PeerCertificate, Presented};
 pub use rejection::{Rejection, RejectionCode};
 pub use revocation::Revocations;
