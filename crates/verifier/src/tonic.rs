@@ -22,11 +22,13 @@
 //!     Ok(Response::new(format!("placed for {}", caller.subject())))
 //! }
 //!
-//! fn server(verifier: &Verifier) -> tonic::transport::server::Router<impl Clone> {
-//!     # let (_reporter, health) = (0, my_service());
-//!     tonic::transport::Server::builder().layer(verifier.layer().grpc()).add_service(health)
+//! fn server(verifier: &Verifier) {
+//!     let mut server = tonic::transport::Server::builder().layer(verifier.layer().grpc());
+//!     // server.add_service(OrdersServer::new(Orders)).serve(address)
 //! }
 //! ```
+//!
+//! The example `tonic` of this crate is a whole server and its client.
 
 use std::error::Error;
 use std::fmt;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use dayfly_token::feed::{Entry, Kind, Prefix};
+pub use dayfly_token::feed::{Entry, FOREVER, Kind, Prefix};
 use dayfly_token::{Claims, UnixTime};
 
 use crate::verified::workload_of;
