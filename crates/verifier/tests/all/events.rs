@@ -292,6 +292,12 @@ async fn strangers_write_little_into_the_log() {
         bench.with_header(&[("typ", json!(long))]),
         bench.with_claim("iss", json!(long)),
         bench.with_claim("aud", json!(long)),
+        bench.with_header(&[("kid", json!([long]))]),
+        bench.with_header(&[("crit", json!([long]))]),
+        bench.with_header(&[(&long, json!(1))]),
+        bench.with_header(&[("alg", json!({ &long: long }))]),
+        bench.with_claim("exp", json!(long)),
+        bench.with_claim("scope", json!({ &long: long })),
         "x".repeat(8000),
     ] {
         let path = format!("/{}?x={}", "p".repeat(1000), "q".repeat(1000));
