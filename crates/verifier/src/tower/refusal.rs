@@ -135,6 +135,7 @@ pub(crate) struct RefusedWithin {
     pub(crate) reason: String,
 }
 
+#[cfg(any(feature = "axum", feature = "tonic"))]
 impl RefusedWithin {
     pub(crate) fn insufficient_scope(scope: &str) -> Self {
         Self {
