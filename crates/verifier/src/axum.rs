@@ -84,13 +84,27 @@ impl<R: RequiredScope, S: Send + Sync> FromRequestParts<S> for Scoped<R> {
                 scope: PhantomData,
             });
         }
+        Err(Turned::scope_missing(parts, R::SCOPE))
+    }
+}
+
+impl Turned {
+    pub(crate) fn scope_missing(parts: &Parts, scope: &str) -> Self {
         let challenge = Challenge::InsufficientScope {
-            scope: R::SCOPE.to_owned(),
+            scope: scope.to_owned(),
         };
-        Err(Turned(Reason::Challenge(
+        Self(Reason::Challenge(
             challenge,
             parts.extensions.get().cloned(),
-        )))
+        ))
+    }
+
+    pub(crate) fn unprotected(parts: &Parts, layer: &str) -> Self {
+        error!(
+            path = parts.uri.path(),
+            layer, "a handler asks for the caller, and its route does not have the layer"
+        );
+        Self(Reason::Unprotected)
     }
 }
 
@@ -122,11 +136,6 @@ impl IntoResponse for Turned {
 }
 
 fn caller_of(parts: &Parts) -> Result<Verified, Turned> {
-    parts.extensions.get::<Verified>().cloned().ok_or_else(|| {
-        error!(
-            path = parts.uri.path(),
-            "a handler asks for the caller, and its route has no `Verifier::layer`"
-        );
-        Turned(Reason::Unprotected)
-    })
+    let caller = parts.extensions.get::<Verified>().cloned();
+    caller.ok_or_else(|| Turned::unprotected(parts, "Verifier::layer"))
 }

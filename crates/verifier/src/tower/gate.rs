@@ -100,15 +100,32 @@ impl Gate {
     pub(super) fn admit<B>(&self, request: Request<B>) -> Result<Request<B>, Challenge> {
         let (mut parts, body) = request.into_parts();
         let verified = self.check(&parts)?;
-        hide(&mut parts);
+        self.prepare(&mut parts);
         parts.extensions.insert(verified);
+        Ok(Request::from_parts(parts, body))
+    }
+
+    /// What every request gets that is let in.
+    pub(crate) fn prepare(&self, parts: &mut Parts) {
+        hide(parts);
         #[cfg(feature = "axum")]
         if let Some(url) = &self.shared.resource_metadata {
             parts
                 .extensions
                 .insert(ResourceMetadata(url.as_str().into()));
         }
-        Ok(Request::from_parts(parts, body))
+    }
+
+    /// The scopes that every request behind this gate needs.
+    #[cfg(feature = "migrate")]
+    pub(crate) fn scopes(&self) -> &[String] {
+        &self.shared.scopes
+    }
+
+    /// The present, by the gate's clock.
+    #[cfg(feature = "migrate")]
+    pub(crate) fn now(&self) -> UnixTime {
+        (self.shared.clock)()
     }
 
     fn verify(&self, token: &str, peer: Option<&PeerCertificate>) -> Result<Verified, Challenge> {

@@ -83,8 +83,8 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         match self.gate.admit(request) {
-            Ok(request) => VerifyFuture(Step::Admitted(Box::pin(self.inner.call(request)))),
-            Err(challenge) => VerifyFuture(Step::TurnedAway(Some(self.gate.answer(&challenge)))),
+            Ok(request) => VerifyFuture::admitted(self.inner.call(request)),
+            Err(challenge) => VerifyFuture::turned_away(self.gate.answer(&challenge)),
         }
     }
 }
@@ -95,6 +95,16 @@ pub struct VerifyFuture<F, R>(Step<F, R>);
 enum Step<F, R> {
     Admitted(Pin<Box<F>>),
     TurnedAway(Option<Response<R>>),
+}
+
+impl<F, R> VerifyFuture<F, R> {
+    pub(crate) fn admitted(answer: F) -> Self {
+        Self(Step::Admitted(Box::pin(answer)))
+    }
+
+    pub(crate) const fn turned_away(answer: Response<R>) -> Self {
+        Self(Step::TurnedAway(Some(answer)))
+    }
 }
 
 // Nothing in it is pinned in place: the inner future is boxed.
