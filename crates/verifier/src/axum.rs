@@ -136,6 +136,18 @@ impl IntoResponse for Turned {
 }
 
 fn caller_of(parts: &Parts) -> Result<Verified, Turned> {
-    let caller = parts.extensions.get::<Verified>().cloned();
-    caller.ok_or_else(|| Turned::unprotected(parts, "Verifier::layer"))
+    if let Some(caller) = parts.extensions.get::<Verified>() {
+        return Ok(caller.clone());
+    }
+    // Behind `Migration::layer`, a key opens no handler that wants a token.
+    #[cfg(feature = "migrate")]
+    if parts
+        .extensions
+        .get::<crate::migrate::Credential>()
+        .is_some()
+    {
+        let metadata = parts.extensions.get().cloned();
+        return Err(Turned(Reason::Challenge(Challenge::TokenMissing, metadata)));
+    }
+    Err(Turned::unprotected(parts, "Verifier::layer"))
 }

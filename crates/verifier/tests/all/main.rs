@@ -16,6 +16,7 @@ mod confirmations;
 mod feed;
 mod fixture;
 mod layer;
+mod migrate;
 mod parsing;
 mod pki;
 mod revocation;
