@@ -20,7 +20,7 @@ async fn a_report_for_people() {
     let address = serve(api.router()).await;
     api.migration.set_stage(KEYS_UNTIL).unwrap();
     let (key, token) = (key_header(KEY), bearer(&api.valid()));
-    ask(address, "/", &[key.clone()]).await;
+    ask(address, "/", std::slice::from_ref(&key)).await;
     ask(address, "/", &[key_header(ENDED_KEY)]).await;
     set_clock(NOW.saturating_add(60));
     ask(address, "/", &[key.clone(), token.clone()]).await;
