@@ -3,18 +3,12 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Beside the tests' own executable; built now if only the tests were.
+/// Beside the tests' own executable. `cargo test` builds it, and `cargo test --test all` does not: then it is built now.
 fn example() -> PathBuf {
     let tests = std::env::current_exe().unwrap();
-    let path = tests
-        .parent()
-        .unwrap()
-        .parent()
-        .unwrap()
-        .join("examples/migration");
+    let path = tests.ancestors().nth(2).unwrap().join("examples/migration");
     if !path.exists() {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let built = Command::new(cargo)
+        let built = Command::new(env!("CARGO"))
             .args(["build", "--all-features", "--example", "migration"])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .status()
