@@ -5,6 +5,7 @@ mod builder;
 mod cache;
 mod content;
 mod core;
+mod details;
 pub mod feed;
 mod keyring;
 pub mod manual;
@@ -33,10 +34,13 @@ pub mod svid;
 pub mod testing;
 #[cfg(feature = "rustls")]
 pub mod tls;
+#[cfg(feature = "tonic")]
+pub mod tonic;
 #[cfg(feature = "tower")]
 pub mod tower;
 
 pub use builder::{BuildError, RevocationSource, VerifierBuilder};
+pub use details::{AuthorizationDetail, DetailError};
 pub use peer::{PeerCertificate, Presented};
 pub use rejection::{Rejection, RejectionCode};
 pub use revocation::Revocations;

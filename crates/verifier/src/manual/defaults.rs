@@ -14,6 +14,7 @@
 //! | silence of the stream | 15 s | fixed | As for fresh. Only statements that bring news of the issuer count as a sign of life. |
 //! | refetch for an unknown key id | every 10 s at most | [`refresh_cooldown`](crate::follow::FromIssuer::refresh_cooldown) | A flood of made-up key ids must not become a flood at the issuer. |
 //! | keys that cannot be refreshed | 1 h | fixed | Whoever keeps this API from its issuer must not keep a withdrawn key alive. |
+//! | callers with a bucket of their own in a [`RateLimit`](crate::tower::RateLimit) | 65,536 | [`capacity`](crate::tower::RateLimit::capacity) | More workloads than one API has, in 8 MiB. Beyond it newcomers share one bucket; nobody's is reset. |
 //! | revocation entries | 4 million | fixed | 130 MB. Beyond it the state ages, and verification stops: the feed can deny, never exhaust. |
 //!
 //! # Choices
@@ -40,6 +41,14 @@
 //! **The caller learns little.** `invalid_token` for everything from a bad signature to a revocation: whoever probes
 //! with stolen or invented tokens learns nothing about the issuer's keys, names or revocations. The operator finds
 //! code and reason in the log.
+//!
+//! **Each call is one event at INFO.** What an issuer issued is worth knowing only together with what was done with it. A
+//! busy API that does not want them sets `dayfly::access::accepted=off` and keeps the refusals. They are at INFO too:
+//! anyone can cause one, and a level at which people are woken must not be in strangers' hands. Only what the operator
+//! can mend is a warning.
+//!
+//! **No optional caller.** An extractor that is satisfied without a caller would find none where the layer was forgotten,
+//! and let everybody in. What anyone may see belongs on a router without the layer.
 //!
 //! **Trust grows over TLS alone.** Keys come from the issuer's own origin, over TLS, with the system's roots or the CA that
 //! you pin. The feed is signed by keys of its own, which stand apart from the token keys, and can only take away. Whoever

@@ -32,6 +32,8 @@ pub(super) enum Code {
     Key,
     KeyEnded,
     KeyMalformed,
+    /// Only keys are accepted, and there is a token alone.
+    KeyMissing,
     KeyScope,
     KeyStage,
     KeyUnknown,
@@ -46,6 +48,7 @@ impl Code {
             Self::Key => "key",
             Self::KeyEnded => "key_ended",
             Self::KeyMalformed => "key_malformed",
+            Self::KeyMissing => "key_missing",
             Self::KeyScope => "key_scope_missing",
             Self::KeyStage => "key_refused_by_stage",
             Self::KeyUnknown => "key_unknown",
@@ -69,6 +72,11 @@ pub(super) fn decide(
     now: UnixTime,
 ) -> Decision {
     match (stage, token) {
+        (Stage::Observe, token)
+            if matches!(key, Key::Absent) && !matches!(token, Err(Challenge::TokenMissing)) =>
+        {
+            refused(Code::KeyMissing)
+        }
         (Stage::Observe, _) => by_key(stage, key, needed, now),
         (_, Ok(verified)) => Decision {
             answer: Ok(Credential::Token(verified.clone())),

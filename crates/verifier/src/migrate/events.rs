@@ -1,127 +1,99 @@
-//! What the log says: one event for each request, and one for each thing that somebody should mend. No event has a key, a
-//! digest or a token.
+//! What the log says of keys: one event for each request that a key decided about, in the form of the gate's own, and a
+//! warning for each thing that somebody should mend. No event has a key, a digest or a token.
 
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::decide::{Code, Decision, Key};
 use super::{Credential, LegacyKey, Stage};
-use crate::tower::Challenge;
+use crate::tower::{ACCEPTED, Call, Challenge, REFUSED};
 
-/// Where the events of requests go.
+/// An event in the form of the gate's, with the stage, and the key by its id.
 macro_rules! access {
-    ($level:ident, $stage:expr, $outcome:expr, $credential:expr, $code:expr, $($more:tt)*) => {
+    ($level:ident, $target:expr, $outcome:literal, $stage:expr, $call:expr, $code:expr, $($more:tt)*) => {
         $level!(
-            target: "dayfly::access",
+            target: $target,
             outcome = $outcome,
             code = $code.as_str(),
-            credential = $credential,
+            method = $call.method,
+            route = $call.route.as_deref(),
             stage = $stage.as_str(),
             $($more)*
         )
     };
 }
 
-pub(super) fn access(stage: &Stage, key: &Key, decision: &Decision) {
+pub(super) fn access(stage: &Stage, call: &Call, key: &Key, decision: &Decision) {
     let code = decision.code;
     match &decision.answer {
-        Ok(Credential::Token(verified)) => {
-            let workload = verified.workload();
-            let owner = workload.as_ref().map(|workload| workload.owner.as_str());
-            access!(
-                info,
-                stage,
-                "admitted",
-                "token",
-                code,
-                credential_id = verified.credential_id(),
-                owner,
-                "request admitted by a token"
-            );
-        }
-        Ok(Credential::Key(key)) => admitted_key(stage, key, code),
-        Err(challenge) => refused(stage, key, code, challenge),
+        // The gate records what a token decided.
+        Ok(Credential::Token(_)) => {}
+        Ok(Credential::Key(key)) => accepted(stage, call, key, code),
+        Err(challenge) => refused(stage, call, key, code, challenge),
     }
 }
 
-fn admitted_key(stage: &Stage, key: &LegacyKey, code: Code) {
-    let (id, owner) = (key.id().as_str(), key.owner().as_str());
+fn accepted(stage: &Stage, call: &Call, key: &LegacyKey, code: Code) {
+    let (api_key_id, owner) = (key.id().as_str(), key.owner().as_str());
     if let Stage::KeysUntil { .. } = stage {
-        let end = stage.end_of(key.until()).map(|end| end.as_secs());
+        let contact = key.contact();
+        let until = stage.end_of(key.until()).map(|end| end.as_secs());
         access!(
             warn,
+            ACCEPTED,
+            "accepted",
             stage,
-            "admitted",
-            "key",
+            call,
             code,
-            api_key_id = id,
+            api_key_id,
             owner,
-            contact = key.contact(),
-            until = end,
-            "request admitted by a key that will end"
+            contact,
+            until,
+            "call accepted by a key that will end"
         );
     } else {
         access!(
             info,
+            ACCEPTED,
+            "accepted",
             stage,
-            "admitted",
-            "key",
+            call,
             code,
-            api_key_id = id,
+            api_key_id,
             owner,
-            "request admitted by a key"
+            "call accepted by a key"
         );
     }
 }
 
-fn refused(stage: &Stage, key: &Key, code: Code, challenge: &Challenge) {
+fn refused(stage: &Stage, call: &Call, key: &Key, code: Code, challenge: &Challenge) {
     let status = challenge.status().as_u16();
-    match (code, key) {
-        (
-            Code::KeyEnded | Code::KeyScope | Code::KeyStage | Code::TokenRefused,
-            Key::Known(entry),
-        ) => {
-            let key = &entry.key;
-            access!(
-                warn,
-                stage,
-                "refused",
-                "key",
-                code,
-                api_key_id = key.id().as_str(),
-                owner = key.owner().as_str(),
-                contact = key.contact(),
-                status,
-                "request with a known key refused"
-            );
-        }
-        // Strangers decide how many of these there are.
-        (Code::NoCredential, _) => access!(
-            debug,
-            stage,
+    if let Key::Known(entry) = key {
+        let (api_key_id, owner) = (entry.key.id().as_str(), entry.key.owner().as_str());
+        let contact = entry.key.contact();
+        access!(
+            warn,
+            REFUSED,
             "refused",
-            "none",
+            stage,
+            call,
+            code,
+            api_key_id,
+            owner,
+            contact,
+            status,
+            "call with a known key refused"
+        );
+    } else {
+        access!(
+            info,
+            REFUSED,
+            "refused",
+            stage,
+            call,
             code,
             status,
-            "request refused"
-        ),
-        (Code::TokenRefused, _) => access!(
-            debug,
-            stage,
-            "refused",
-            "token",
-            code,
-            status,
-            "request refused"
-        ),
-        _ => access!(
-            debug,
-            stage,
-            "refused",
-            "key",
-            code,
-            status,
-            "request refused"
-        ),
+            "call refused"
+        );
     }
 }
 
@@ -145,14 +117,15 @@ pub(super) fn disagreement(key: &LegacyKey, credential_id: &str, token_owner: Op
     );
 }
 
-/// In [`Stage::Observe`], where it changes nothing yet.
-pub(super) fn refused_beside(key: &LegacyKey, challenge: &Challenge) {
+/// In [`Stage::Observe`] it changes nothing yet.
+pub(super) fn refused_beside(stage: &Stage, key: &LegacyKey, challenge: &Challenge) {
     warn!(
+        stage = stage.as_str(),
         api_key_id = key.id().as_str(),
         owner = key.owner().as_str(),
         contact = key.contact(),
         status = challenge.status().as_u16(),
-        "a token that is refused came beside a valid key; from stage `accept_both` on the request would be refused"
+        "a token that is refused came beside a known key; from stage `accept_both` on, the request is refused"
     );
 }
 

@@ -14,7 +14,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Credential {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Turned> {
         let credential = parts.extensions.get::<Self>().cloned();
-        credential.ok_or_else(|| Turned::unprotected(parts, "Migration::layer"))
+        credential.ok_or_else(|| Turned::unprotected("Migration::layer"))
     }
 }
 
@@ -36,7 +36,7 @@ impl<R: RequiredScope, S: Send + Sync> FromRequestParts<S> for ScopedCredential<
                 scope: PhantomData,
             });
         }
-        Err(Turned::scope_missing(parts, R::SCOPE))
+        Err(Turned::scope_missing(parts, R::SCOPE.to_owned()))
     }
 }
 

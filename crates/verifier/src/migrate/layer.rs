@@ -11,10 +11,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::decide::{Decision, decide};
+use super::decide::{Code, Decision, Key, decide};
 use super::{Credential, LegacyKey, Migration, Stage, events, moment};
 use crate::Verified;
-use crate::tower::{Challenge, VerifyFuture};
+use crate::tower::{Challenge, Entry, VerifyFuture};
 
 const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
 const SUNSET: HeaderName = HeaderName::from_static("sunset");
@@ -39,24 +39,35 @@ impl Migration {
         }
     }
 
-    /// Decides, counts and logs; what is let in is ready for the inner service.
-    fn admit(&self, parts: &mut Parts) -> Result<Notice, Refusal> {
+    /// Decides, counts and records; what is let in is ready for the inner service.
+    fn admit(&self, parts: &mut Parts) -> Result<(Option<Entry>, Notice), Refusal> {
         let gate = self.gate();
-        let (now, stage) = (gate.now(), self.stage());
+        let (now, stage, call) = (gate.now(), self.stage(), gate.call(parts));
         let (key, in_query) = self.key_of(parts);
         self.places().strip(parts);
-        let token = gate.check(parts);
+        let looked = gate.look(parts);
+        let token = match &looked {
+            Ok(verified) => Ok(verified.clone()),
+            Err(refusal) => Err(refusal.challenge.clone()),
+        };
         let decision = decide(&stage, &key, &token, gate.scopes(), now);
         self.counts().carried(&key, in_query, &token, now);
         self.counts().decided(&stage, &key, &token, &decision);
-        if let (Stage::Observe, Ok(Credential::Key(key)), Err(challenge)) =
-            (&stage, &decision.answer, &token)
+        if let (Key::Known(entry), Err(challenge)) = (&key, &token)
             && *challenge != Challenge::TokenMissing
         {
-            events::refused_beside(key, challenge);
+            events::refused_beside(&stage, &entry.key, challenge);
         }
-        events::access(&stage, &key, &decision);
-        self.let_in(parts, decision, stage)
+        let mut entry = None;
+        match (decision.code, looked) {
+            (Code::Token, Ok(verified)) => entry = Some(gate.entry(call, verified)),
+            (Code::TokenRefused | Code::NoCredential, Err(refusal)) => {
+                gate.turned_away(&call, &refusal);
+            }
+            _ => events::access(&stage, &call, &key, &decision),
+        }
+        let notice = self.let_in(parts, decision, stage)?;
+        Ok((entry, notice))
     }
 
     fn let_in(
@@ -175,9 +186,10 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
         let (answer, notice) = match self.migration.admit(&mut parts) {
-            Ok(notice) => {
-                let request = Request::from_parts(parts, body);
-                (VerifyFuture::admitted(self.inner.call(request)), notice)
+            Ok((entry, notice)) => {
+                let future = self.inner.call(Request::from_parts(parts, body));
+                let gate = self.migration.gate().clone();
+                (VerifyFuture::admitted(future, gate, entry), notice)
             }
             Err(refusal) => {
                 let answer = self.migration.refuse(&refusal);

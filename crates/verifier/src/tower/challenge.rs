@@ -4,7 +4,7 @@ use http::{HeaderValue, Response, StatusCode};
 use crate::RejectionCode;
 
 /// Seconds after which a caller may try again when this API has lost its revocation state.
-const RETRY_AFTER_SECS: u16 = 5;
+const RETRY_AFTER_SECS: u32 = 5;
 
 /// Why a request is turned away, as RFC 6750 tells the caller: enough to know what to do next, and nothing of
 /// what the verifier knows.
@@ -24,6 +24,11 @@ pub enum Challenge {
     },
     /// 503: this API is cut off from its issuer for longer than it accepts; another token would not help.
     Unavailable,
+    /// 429: this caller asked too often.
+    TooManyRequests {
+        /// Seconds until it may ask again, at least 1.
+        retry_after_secs: u32,
+    },
 }
 
 impl Challenge {
@@ -44,6 +49,7 @@ impl Challenge {
             Self::InvalidRequest => StatusCode::BAD_REQUEST,
             Self::InsufficientScope { .. } => StatusCode::FORBIDDEN,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 
@@ -53,15 +59,24 @@ impl Challenge {
         let mut response = Response::new(B::default());
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
-        if matches!(self, Self::Unavailable) {
-            headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS));
+        if let Some(secs) = self.retry_after_secs() {
+            headers.insert(RETRY_AFTER, HeaderValue::from(secs));
         } else if let Ok(value) = HeaderValue::try_from(self.header(resource_metadata)) {
             headers.insert(WWW_AUTHENTICATE, value);
         }
         response
     }
 
-    fn header(&self, resource_metadata: Option<&str>) -> String {
+    /// Seconds to wait, where another token would not help.
+    pub(crate) const fn retry_after_secs(&self) -> Option<u32> {
+        match self {
+            Self::Unavailable => Some(RETRY_AFTER_SECS),
+            Self::TooManyRequests { retry_after_secs } => Some(*retry_after_secs),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn header(&self, resource_metadata: Option<&str>) -> String {
         let scope = match self {
             Self::InsufficientScope { scope } => Some(scope.as_str()),
             _ => None,
@@ -85,9 +100,9 @@ impl Challenge {
         header
     }
 
-    const fn error(&self) -> Option<&'static str> {
+    pub(crate) const fn error(&self) -> Option<&'static str> {
         match self {
-            Self::TokenMissing | Self::Unavailable => None,
+            Self::TokenMissing | Self::Unavailable | Self::TooManyRequests { .. } => None,
             Self::InvalidRequest => Some("invalid_request"),
             Self::InvalidToken => Some("invalid_token"),
             Self::InsufficientScope { .. } => Some("insufficient_scope"),

@@ -3,13 +3,15 @@ use std::sync::Arc;
 use dayfly_token::UnixTime;
 use http::request::Parts;
 use http::{Request, Response};
-use tracing::{debug, warn};
 
+use super::access::{self, Call, Entry};
 use super::bearer::{Bearer, hide};
 use super::challenge::Challenge;
-use crate::{
-    PeerCertificate, Presented, Rejection, RejectionCode, UnverifiedToken, Verified, Verifier,
-};
+use super::dialect::{Behind, Dialect};
+use super::metadata::ResourceMetadata;
+use super::metrics::Metrics;
+use super::refusal::Refusal;
+use crate::{PeerCertificate, Presented, UnverifiedToken, Verified, Verifier};
 
 /// Decides about requests: the token in the `Authorization: Bearer` header, with the [`PeerCertificate`] among the
 /// request's extensions as the proof for bound tokens.
@@ -24,15 +26,11 @@ pub struct Gate {
 #[derive(Clone)]
 struct Shared {
     verifier: Verifier,
-    resource_metadata: Option<String>,
+    behind: Arc<Behind>,
     scopes: Vec<String>,
     clock: fn() -> UnixTime,
+    metrics: Metrics,
 }
-
-/// Where to find the API's metadata, for the challenges of the extractors.
-#[cfg(feature = "axum")]
-#[derive(Clone, Debug)]
-pub(crate) struct ResourceMetadata(pub(crate) Arc<str>);
 
 impl Gate {
     /// A gate that lets in what `verifier` accepts.
@@ -40,17 +38,42 @@ impl Gate {
         Self {
             shared: Arc::new(Shared {
                 verifier,
-                resource_metadata: None,
+                behind: Arc::default(),
                 scopes: Vec::new(),
                 clock: crate::rim::now,
+                metrics: Metrics::new(),
             }),
         }
     }
 
-    /// The URL of this API's metadata (RFC 9728), which every challenge then names.
+    /// The URL of this API's metadata (RFC 9728), which every challenge then names. For metadata that this program
+    /// serves itself, see [`Gate::protected_resource`].
     pub fn resource_metadata(self, url: impl Into<String>) -> Self {
         let url = url.into();
-        self.with(|shared| shared.resource_metadata = Some(url))
+        self.with(|shared| Arc::make_mut(&mut shared.behind).metadata_url = Some(url))
+    }
+
+    /// The API's metadata, whose URL every challenge then names. Serve it outside of the gate.
+    pub fn protected_resource(self, metadata: &ResourceMetadata) -> Self {
+        self.resource_metadata(metadata.url())
+    }
+
+    /// Answers in gRPC: a refusal is a gRPC status, with the challenge in its metadata, as
+    /// [`tonic`](mod@crate::tonic) describes it.
+    #[cfg(feature = "tonic")]
+    pub fn grpc(self) -> Self {
+        self.with(|shared| Arc::make_mut(&mut shared.behind).dialect = Dialect::Grpc)
+    }
+
+    /// Counts in `metrics`, which other gates may share; without it each gate counts for itself and its clones.
+    pub fn count_in(self, metrics: &Metrics) -> Self {
+        self.with(|shared| shared.metrics = metrics.clone())
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.shared.metrics.clone()
     }
 
     /// A scope that every request behind this gate needs; may be called more than once.
@@ -72,63 +95,70 @@ impl Gate {
         }
     }
 
-    /// Decides about one request by its head.
+    /// Decides about one request by its head, and records the decision. What then becomes of the request, only the
+    /// layer knows: the event of a call that is let in here has no status.
     ///
     /// # Errors
     /// What to answer, with [`Gate::answer`], if the request has no acceptable token.
     pub fn check(&self, parts: &Parts) -> Result<Verified, Challenge> {
-        let verified = match Bearer::of(&parts.headers, parts.uri.query()) {
-            Bearer::Token(token) => self.verify(token, parts.extensions.get())?,
-            Bearer::None => return Err(Challenge::TokenMissing),
-            Bearer::Malformed(what) => {
-                debug!(what, "request refused");
-                return Err(Challenge::InvalidRequest);
-            }
-        };
-        self.check_scopes(&verified)?;
-        Ok(verified)
+        self.enter(parts).map(|(verified, _entry)| verified)
     }
 
     /// The whole answer to a request that [`Gate::check`] turned away, with an empty body.
     #[must_use]
     pub fn answer<B: Default>(&self, challenge: &Challenge) -> Response<B> {
-        challenge.response(self.shared.resource_metadata.as_deref())
+        self.shared.behind.answer(challenge)
     }
 
-    /// [`Gate::check`], after which the request carries the [`Verified`] among its extensions, and no log prints its
-    /// token.
-    pub(super) fn admit<B>(&self, request: Request<B>) -> Result<Request<B>, Challenge> {
+    /// Like [`Gate::check`], after which the request carries the [`Verified`] among its extensions, and no log prints
+    /// its token.
+    pub(super) fn admit<B>(&self, request: Request<B>) -> Result<(Request<B>, Entry), Challenge> {
         let (mut parts, body) = request.into_parts();
-        let verified = self.check(&parts)?;
+        let (verified, entry) = self.enter(&parts)?;
         self.prepare(&mut parts);
         parts.extensions.insert(verified);
-        Ok(Request::from_parts(parts, body))
+        Ok((Request::from_parts(parts, body), entry))
     }
 
     /// What every request gets that is let in.
     pub(crate) fn prepare(&self, parts: &mut Parts) {
         hide(parts);
-        #[cfg(feature = "axum")]
-        if let Some(url) = &self.shared.resource_metadata {
-            parts
-                .extensions
-                .insert(ResourceMetadata(url.as_str().into()));
+        parts.extensions.insert(Arc::clone(&self.shared.behind));
+    }
+
+    /// The end of a call that was let in.
+    pub(super) fn leave<R>(&self, entry: Entry, response: &mut Response<R>) {
+        entry.answered(response, self.dialect());
+    }
+
+    fn enter(&self, parts: &Parts) -> Result<(Verified, Entry), Challenge> {
+        let (metrics, call) = (&self.shared.metrics, Call::of(parts, self.dialect()));
+        match self.decide(parts) {
+            Ok(verified) => {
+                let entry = Entry::new(metrics.clone(), call, verified.clone());
+                Ok((verified, entry))
+            }
+            Err(refusal) => {
+                access::turned_away(metrics, &call, &refusal, self.dialect());
+                Err(refusal.challenge)
+            }
         }
     }
 
-    /// The scopes that every request behind this gate needs.
-    #[cfg(feature = "migrate")]
-    pub(crate) fn scopes(&self) -> &[String] {
-        &self.shared.scopes
+    fn dialect(&self) -> Dialect {
+        self.shared.behind.dialect
     }
 
-    /// The present, by the gate's clock.
-    #[cfg(feature = "migrate")]
-    pub(crate) fn now(&self) -> UnixTime {
-        (self.shared.clock)()
+    fn decide(&self, parts: &Parts) -> Result<Verified, Refusal> {
+        let verified = match Bearer::of(&parts.headers, parts.uri.query()) {
+            Bearer::Token(token) => self.verify(token, parts.extensions.get())?,
+            Bearer::None => return Err(Refusal::token_missing()),
+            Bearer::Malformed(what) => return Err(Refusal::malformed(what)),
+        };
+        self.check_scopes(verified)
     }
 
-    fn verify(&self, token: &str, peer: Option<&PeerCertificate>) -> Result<Verified, Challenge> {
+    fn verify(&self, token: &str, peer: Option<&PeerCertificate>) -> Result<Verified, Refusal> {
         let shared = &*self.shared;
         shared
             .verifier
@@ -137,33 +167,48 @@ impl Gate {
                 &Presented { peer },
                 (shared.clock)(),
             )
-            .map_err(|rejection| {
-                log(&rejection);
-                Challenge::of(rejection.code())
-            })
+            .map_err(Refusal::of_token)
     }
 
-    fn check_scopes(&self, verified: &Verified) -> Result<(), Challenge> {
+    fn check_scopes(&self, verified: Verified) -> Result<Verified, Refusal> {
         let needed = &self.shared.scopes;
         if needed.iter().all(|scope| verified.has_scope(scope)) {
-            return Ok(());
+            return Ok(verified);
         }
-        debug!(credential_id = verified.credential_id(), needed = ?needed, "scope missing");
-        Err(Challenge::InsufficientScope {
-            scope: needed.join(" "),
-        })
+        Err(Refusal::insufficient_scope(needed.join(" "), verified))
     }
 }
 
-/// The operator learns why; a state that is too old is theirs to mend.
-fn log(rejection: &Rejection) {
-    let (code, cause) = (
-        rejection.code(),
-        std::error::Error::source(rejection).map(ToString::to_string),
-    );
-    if code == RejectionCode::RevocationStale {
-        warn!(code = code.as_str(), reason = %rejection, "tokens are refused");
-    } else {
-        debug!(code = code.as_str(), reason = %rejection, cause, "token refused");
+/// For those who decide by more than the token, and know only then what is to be recorded.
+#[cfg(feature = "migrate")]
+impl Gate {
+    /// Decides like [`Gate::check`], and records nothing.
+    pub(crate) fn look(&self, parts: &Parts) -> Result<Verified, Refusal> {
+        self.decide(parts)
+    }
+
+    /// What is said of the request itself.
+    pub(crate) fn call(&self, parts: &Parts) -> Call {
+        Call::of(parts, self.dialect())
+    }
+
+    /// The record of a call that is let in by its token.
+    pub(crate) fn entry(&self, call: Call, verified: Verified) -> Entry {
+        Entry::new(self.shared.metrics.clone(), call, verified)
+    }
+
+    /// Records a call that is refused for its token, or for want of one.
+    pub(crate) fn turned_away(&self, call: &Call, refusal: &Refusal) {
+        access::turned_away(&self.shared.metrics, call, refusal, self.dialect());
+    }
+
+    /// The scopes that every request behind this gate needs.
+    pub(crate) fn scopes(&self) -> &[String] {
+        &self.shared.scopes
+    }
+
+    /// The present, by the gate's clock.
+    pub(crate) fn now(&self) -> UnixTime {
+        (self.shared.clock)()
     }
 }

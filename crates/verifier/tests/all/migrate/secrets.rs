@@ -145,9 +145,9 @@ async fn no_secret_is_logged_or_printed() {
     let text = log.text() + &printed;
     // The controls: the log is there, at every level, and names whom it should.
     for expected in [
-        "DEBUG dayfly::access",
-        "INFO dayfly::access",
-        "WARN dayfly::access",
+        "INFO dayfly::access::refused",
+        "INFO dayfly::access::accepted",
+        "WARN dayfly::access::accepted",
         "api_key_id=\"batch\"",
         "owner=\"elsewhere\"",
         "contact=\"tests@example.org\"",
