@@ -104,3 +104,122 @@ impl Cache {
         Some((set, tag))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dayfly_keys::{Algorithm, SigningKey};
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::testing::TestAuthority;
+    use crate::{Presented, RevocationSource, UnverifiedToken, Verifier};
+
+    const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
+
+    fn verifier(room: usize) -> (TestAuthority, Verifier) {
+        let key = SigningKey::from_seed(Algorithm::EdDsa, &Zeroizing::new([3; 32])).unwrap();
+        let authority = TestAuthority::with_key("https://sts.example", key).unwrap();
+        let builder = authority.verifier("api").revocation(RevocationSource::None);
+        let verifier = builder.cached_tokens(room).build().unwrap();
+        (authority, verifier)
+    }
+
+    fn kept(verifier: &Verifier, token: &str) -> bool {
+        let core = verifier.core();
+        core.cache.find(token, core.generation()).is_some()
+    }
+
+    fn verify(verifier: &Verifier, token: &str, now: UnixTime) -> bool {
+        verifier
+            .verify(UnverifiedToken::new(token), &Presented::NOTHING, now)
+            .is_ok()
+    }
+
+    #[test]
+    fn only_what_passed_every_check_comes_in() {
+        let (authority, verifier) = verifier(64);
+        let good = authority.token("api").mint(NOW).unwrap();
+        assert!(!kept(&verifier, &good));
+        assert!(verify(&verifier, &good, NOW) && kept(&verifier, &good));
+        let late = NOW.saturating_add(400);
+        let bound = authority
+            .token("api")
+            .claim("cnf", serde_json::json!({ "spiffe_id": "spiffe://td/a" }));
+        for (token, now) in [
+            (authority.token("api").id("late").mint(NOW).unwrap(), late),
+            (authority.token("other").mint(NOW).unwrap(), NOW),
+            (bound.mint(NOW).unwrap(), NOW),
+            (
+                authority
+                    .token("api")
+                    .id("x")
+                    .ttl_secs(9999)
+                    .mint(NOW)
+                    .unwrap(),
+                NOW,
+            ),
+            (good.replace('.', ".A"), NOW),
+        ] {
+            assert!(!verify(&verifier, &token, now), "{token}");
+            assert!(!kept(&verifier, &token), "{token}");
+        }
+    }
+
+    #[test]
+    fn strangers_evict_nothing() {
+        let (authority, verifier) = verifier(8);
+        let good: Vec<_> = (0..8)
+            .map(|number| {
+                authority
+                    .token("api")
+                    .id(&format!("{number}"))
+                    .mint(NOW)
+                    .unwrap()
+            })
+            .collect();
+        assert!(good.iter().all(|token| verify(&verifier, token, NOW)));
+        assert!(good.iter().all(|token| kept(&verifier, token)));
+        let (input, signature) = good[0].rsplit_once('.').unwrap();
+        for number in 0..2000 {
+            // The tags of good tokens, and tags of any kind.
+            let garbage = format!("{input}A{number}.{signature}");
+            assert!(!verify(&verifier, &garbage, NOW));
+            let garbage = format!("{input}.{number:05}{}", &signature[5..]);
+            assert!(!verify(&verifier, &garbage, NOW));
+        }
+        assert!(good.iter().all(|token| kept(&verifier, token)));
+    }
+
+    #[test]
+    fn the_dead_and_the_shortest_lived_give_way() {
+        let (authority, verifier) = verifier(8);
+        let token = |id: u64, ttl| {
+            authority
+                .token("api")
+                .id(&format!("{id}"))
+                .ttl_secs(ttl)
+                .mint(NOW)
+                .unwrap()
+        };
+        let short = token(0, 60);
+        let long: Vec<_> = (1..8).map(|id| token(id, 300)).collect();
+        assert!(
+            verify(&verifier, &short, NOW)
+                && long.iter().all(|token| verify(&verifier, token, NOW))
+        );
+        let newcomer = token(8, 100);
+        assert!(verify(&verifier, &newcomer, NOW) && kept(&verifier, &newcomer));
+        assert!(!kept(&verifier, &short) && long.iter().all(|token| kept(&verifier, token)));
+    }
+
+    #[test]
+    fn long_tokens_are_not_kept() {
+        let (authority, verifier) = verifier(64);
+        let long = authority
+            .token("api")
+            .claim("x", serde_json::json!("y".repeat(MAX_CACHED_BYTES)));
+        let long = long.mint(NOW).unwrap();
+        assert!(verify(&verifier, &long, NOW) && verify(&verifier, &long, NOW));
+        assert!(!kept(&verifier, &long));
+    }
+}

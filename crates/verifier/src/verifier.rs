@@ -141,7 +141,7 @@ impl Verifier {
         self.core.freshness(now).ok()
     }
 
-    #[cfg(feature = "http")]
+    #[cfg(any(test, feature = "http"))]
     pub(crate) const fn core(&self) -> &Arc<Core> {
         &self.core
     }

@@ -270,6 +270,9 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Members<'de, '_, A> {
         seed: K,
     ) -> Result<Option<K::Value>, A::Error> {
         let name = self.place.inner.next_key_seed(Name)?;
+        if self.read == Read::Number && name.is_some() {
+            return Err(A::Error::custom("number out of range"));
+        }
         if self.read == Read::Nothing {
             if name.as_deref() == Some(NUMBER) {
                 self.read = Read::Number;

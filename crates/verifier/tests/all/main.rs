@@ -9,6 +9,7 @@
     reason = "tests"
 )]
 
+mod cache;
 mod claims;
 mod clocks;
 mod compile_fail;
