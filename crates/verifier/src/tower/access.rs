@@ -31,8 +31,9 @@ impl Call {
     }
 }
 
+/// Whoever hears them at INFO hears the warnings too.
 fn refusals_are_heard() -> bool {
-    enabled!(target: REFUSED, Level::INFO) || enabled!(target: REFUSED, Level::WARN)
+    enabled!(target: REFUSED, Level::WARN)
 }
 
 /// The registered methods; a client may invent others.

@@ -237,7 +237,7 @@ async fn the_status_is_that_of_the_answer_and_hanging_up_hides_nothing() {
     assert_eq!(recorder.taken()[0].fields["status"], "502");
 
     let mut call = Box::pin(api.oneshot(request("GET", "/slow", &bench.good())));
-    assert!(futures_poll(&mut call).await);
+    assert!(is_pending(&mut call).await);
     assert!(recorder.taken().is_empty(), "it has not ended");
     drop(call);
     let [event] = &recorder.taken()[..] else {
@@ -249,7 +249,7 @@ async fn the_status_is_that_of_the_answer_and_hanging_up_hides_nothing() {
 }
 
 /// Whether the future is pending after one poll.
-async fn futures_poll<F: Future + Unpin>(future: &mut F) -> bool {
+async fn is_pending<F: Future + Unpin>(future: &mut F) -> bool {
     std::future::poll_fn(|context| {
         let polled = std::pin::Pin::new(&mut *future).poll(context);
         std::task::Poll::Ready(polled.is_pending())
