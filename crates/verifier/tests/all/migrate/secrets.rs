@@ -154,6 +154,8 @@ async fn no_secret_is_logged_or_printed() {
         "code=\"key_refused_by_stage\"",
         "code=\"key_ended\"",
         "code=\"key_unknown\"",
+        "code=\"key_missing\"",
+        "code=\"wrong_audience\"",
         "stage=\"keys_until\"",
         "credential_id=\"QAAAAAAAAAAAAAAAAAAAAA\"",
         "token_owner=\"tests\"",
