@@ -126,6 +126,9 @@ enum Reason {
         scope: String,
         behind: Option<Arc<Behind>>,
     },
+    /// A token is needed, and something else let the request in.
+    #[cfg(feature = "migrate")]
+    Token { behind: Option<Arc<Behind>> },
     /// The route has no layer: a mistake in the program, never an open door.
     Unprotected,
 }
@@ -148,10 +151,7 @@ impl<R: ScopeRule, S: Send + Sync> FromRequestParts<S> for Scoped<R> {
                 caller,
                 scope: PhantomData,
             }),
-            Some(scope) => Err(Turned(Reason::Scope {
-                scope,
-                behind: parts.extensions.get().cloned(),
-            })),
+            Some(scope) => Err(Turned::scope_missing(parts, scope)),
         }
     }
 }
@@ -180,14 +180,46 @@ impl IntoResponse for Turned {
                 let challenge = Challenge::InsufficientScope { scope };
                 Behind::refuse(behind.as_ref(), &challenge, why)
             }
+            #[cfg(feature = "migrate")]
+            Reason::Token { behind } => {
+                let why = RefusedWithin::token_missing();
+                Behind::refuse(behind.as_ref(), &Challenge::TokenMissing, why)
+            }
             Reason::Unprotected => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         }
     }
 }
 
 fn caller_of(parts: &Parts) -> Result<Verified, Turned> {
-    parts.extensions.get::<Verified>().cloned().ok_or_else(|| {
-        error!("a handler asks for the caller, and its route has no `Verifier::layer`");
-        Turned(Reason::Unprotected)
-    })
+    if let Some(caller) = parts.extensions.get::<Verified>() {
+        return Ok(caller.clone());
+    }
+    // Behind `Migration::layer`, a key opens no handler that wants a token.
+    #[cfg(feature = "migrate")]
+    if parts
+        .extensions
+        .get::<crate::migrate::Credential>()
+        .is_some()
+    {
+        let behind = parts.extensions.get().cloned();
+        return Err(Turned(Reason::Token { behind }));
+    }
+    Err(Turned::unprotected("Verifier::layer"))
+}
+
+impl Turned {
+    pub(crate) fn scope_missing(parts: &Parts, scope: String) -> Self {
+        Self(Reason::Scope {
+            scope,
+            behind: parts.extensions.get().cloned(),
+        })
+    }
+
+    pub(crate) fn unprotected(layer: &str) -> Self {
+        error!(
+            layer,
+            "a handler asks for the caller, and its route does not have the layer"
+        );
+        Self(Reason::Unprotected)
+    }
 }

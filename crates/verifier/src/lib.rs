@@ -24,6 +24,8 @@ pub mod axum;
 pub mod fetch;
 #[cfg(feature = "http")]
 pub mod follow;
+#[cfg(feature = "migrate")]
+pub mod migrate;
 #[cfg(any(feature = "http", feature = "rustls", feature = "tower"))]
 mod rim;
 #[cfg(feature = "rustls")]

@@ -16,9 +16,9 @@ pub const ACCEPTED: &str = "dayfly::access::accepted";
 pub const REFUSED: &str = "dayfly::access::refused";
 
 /// What is said of the request itself. Nothing of it grows with what a stranger sends.
-pub(super) struct Call {
-    method: &'static str,
-    route: Option<Box<str>>,
+pub(crate) struct Call {
+    pub(crate) method: &'static str,
+    pub(crate) route: Option<Box<str>>,
 }
 
 impl Call {
@@ -54,7 +54,7 @@ fn name_of(method: &Method) -> &'static str {
 
 /// A call that was let in and has not ended. It is recorded when it ends, however it ends: a client that hangs up
 /// does not thereby stay out of the log.
-pub(super) struct Entry {
+pub(crate) struct Entry {
     metrics: Metrics,
     call: Call,
     caller: Verified,

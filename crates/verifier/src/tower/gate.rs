@@ -115,10 +115,15 @@ impl Gate {
     pub(super) fn admit<B>(&self, request: Request<B>) -> Result<(Request<B>, Entry), Challenge> {
         let (mut parts, body) = request.into_parts();
         let (verified, entry) = self.enter(&parts)?;
-        hide(&mut parts);
+        self.prepare(&mut parts);
         parts.extensions.insert(verified);
-        parts.extensions.insert(Arc::clone(&self.shared.behind));
         Ok((Request::from_parts(parts, body), entry))
+    }
+
+    /// What every request gets that is let in.
+    pub(crate) fn prepare(&self, parts: &mut Parts) {
+        hide(parts);
+        parts.extensions.insert(Arc::clone(&self.shared.behind));
     }
 
     /// The end of a call that was let in.
@@ -171,5 +176,39 @@ impl Gate {
             return Ok(verified);
         }
         Err(Refusal::insufficient_scope(needed.join(" "), verified))
+    }
+}
+
+/// For those who decide by more than the token, and know only then what is to be recorded.
+#[cfg(feature = "migrate")]
+impl Gate {
+    /// Decides like [`Gate::check`], and records nothing.
+    pub(crate) fn look(&self, parts: &Parts) -> Result<Verified, Refusal> {
+        self.decide(parts)
+    }
+
+    /// What is said of the request itself.
+    pub(crate) fn call(&self, parts: &Parts) -> Call {
+        Call::of(parts, self.dialect())
+    }
+
+    /// The record of a call that is let in by its token.
+    pub(crate) fn entry(&self, call: Call, verified: Verified) -> Entry {
+        Entry::new(self.shared.metrics.clone(), call, verified)
+    }
+
+    /// Records a call that is refused for its token, or for want of one.
+    pub(crate) fn turned_away(&self, call: &Call, refusal: &Refusal) {
+        access::turned_away(&self.shared.metrics, call, refusal, self.dialect());
+    }
+
+    /// The scopes that every request behind this gate needs.
+    pub(crate) fn scopes(&self) -> &[String] {
+        &self.shared.scopes
+    }
+
+    /// The present, by the gate's clock.
+    pub(crate) fn now(&self) -> UnixTime {
+        (self.shared.clock)()
     }
 }

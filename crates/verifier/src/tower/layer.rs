@@ -108,12 +108,11 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         match self.gate.admit(request) {
-            Ok((request, entry)) => VerifyFuture(Step::Admitted {
-                future: Box::pin(self.inner.call(request)),
-                gate: self.gate.clone(),
-                entry: Some(entry),
-            }),
-            Err(challenge) => VerifyFuture(Step::TurnedAway(Some(self.gate.answer(&challenge)))),
+            Ok((request, entry)) => {
+                let future = self.inner.call(request);
+                VerifyFuture::admitted(future, self.gate.clone(), Some(entry))
+            }
+            Err(challenge) => VerifyFuture::turned_away(self.gate.answer(&challenge)),
         }
     }
 }
@@ -130,6 +129,21 @@ enum Step<F, R> {
         entry: Option<Entry>,
     },
     TurnedAway(Option<Response<R>>),
+}
+
+impl<F, R> VerifyFuture<F, R> {
+    /// Without an `entry`, somebody else records the call.
+    pub(crate) fn admitted(future: F, gate: Gate, entry: Option<Entry>) -> Self {
+        Self(Step::Admitted {
+            future: Box::pin(future),
+            gate,
+            entry,
+        })
+    }
+
+    pub(crate) const fn turned_away(answer: Response<R>) -> Self {
+        Self(Step::TurnedAway(Some(answer)))
+    }
 }
 
 // Nothing in it is pinned in place: the inner future is boxed.

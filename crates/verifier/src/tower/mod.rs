@@ -43,6 +43,8 @@ mod metrics;
 mod refusal;
 
 pub use access::{ACCEPTED, REFUSED};
+#[cfg(feature = "migrate")]
+pub(crate) use access::{Call, Entry};
 pub use challenge::Challenge;
 #[cfg(any(feature = "axum", feature = "tonic"))]
 pub(crate) use dialect::Behind;

@@ -55,8 +55,8 @@ impl RefusalCode {
 }
 
 /// A request that the gate did not let in: what the caller is told, and what the operator.
-pub(super) struct Refusal {
-    pub(super) challenge: Challenge,
+pub(crate) struct Refusal {
+    pub(crate) challenge: Challenge,
     pub(super) code: RefusalCode,
     why: Why,
     /// Who asked, if the token was good.
@@ -141,6 +141,14 @@ impl RefusedWithin {
         Self {
             code: RefusalCode::InsufficientScope,
             reason: needs(scope),
+        }
+    }
+
+    #[cfg(all(feature = "axum", feature = "migrate"))]
+    pub(crate) fn token_missing() -> Self {
+        Self {
+            code: RefusalCode::TokenMissing,
+            reason: "the handler wants a token".to_owned(),
         }
     }
 }

@@ -25,6 +25,7 @@ mod limit;
 mod manual;
 mod metadata;
 mod metrics;
+mod migrate;
 mod parsing;
 mod pki;
 mod revocation;
