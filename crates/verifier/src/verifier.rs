@@ -16,7 +16,6 @@ use crate::rejection::{Reason, Rejection};
 use crate::revocation::{Facts, Revocations};
 use crate::unverified::UnverifiedToken;
 use crate::verified::{Checked, Freshness, Verified};
-use crate::{FRESH_SECS, MAX_LEEWAY_SECS};
 
 /// Media type of an access token (RFC 9068 section 2.1).
 const ACCESS_TOKEN_TYPE: &str = "at+jwt";
@@ -160,6 +159,12 @@ impl Verifier {
     #[must_use]
     pub fn freshness(&self, now: UnixTime) -> Option<Freshness> {
         self.core.freshness(now).ok()
+    }
+
+    /// [`Verifier::freshness`] with the reason, for what shares this verifier's revocations.
+    #[cfg(feature = "rustls")]
+    pub(crate) fn freshness_or_reason(&self, now: UnixTime) -> Result<Freshness, Reason> {
+        self.core.freshness(now)
     }
 
     #[cfg(feature = "http")]
@@ -348,33 +353,12 @@ impl Core {
         self.freshness(now)
     }
 
-    /// Below the longest lifetime L an old state is accepted and named; beyond it nothing that was issued before
-    /// the line was cut is alive, so that the state says nothing about any token.
     fn freshness(&self, now: UnixTime) -> Result<Freshness, Reason> {
-        if self.source == RevocationSource::None {
-            return Ok(Freshness::Unknown);
-        }
-        let as_of = self.revocations.as_of().ok_or(Reason::RevocationUnheard)?;
-        // No statement is believed from so far ahead, so this clock was set back since: the age cannot be told, and
-        // what is revoked now is refused with the rest of the feed.
-        if as_of > now.saturating_add(MAX_LEEWAY_SECS) {
-            return Err(Reason::ClockSetBack { now, as_of });
-        }
-        let age_secs = now.seconds_since(as_of);
         let limit_secs = self
             .limits
             .max_staleness_secs
             .unwrap_or_else(|| self.max_lifetime_secs());
-        if age_secs > limit_secs {
-            Err(Reason::RevocationStale {
-                age_secs,
-                limit_secs,
-            })
-        } else if age_secs > FRESH_SECS {
-            Ok(Freshness::Stale { age_secs })
-        } else {
-            Ok(Freshness::Fresh)
-        }
+        crate::staleness::freshness(self.source, &self.revocations, limit_secs, now)
     }
 
     /// Tells the follower, if there is one. Nothing is fetched here.

@@ -164,7 +164,7 @@ fn the_leaf_has_the_profile_to_the_letter() {
         .find(|e| e.oid.to_id_string() == "2.5.29.56");
     assert_eq!(no_rev_avail.unwrap().value, [5, 0]);
     assert!(leaf.subject().iter().next().is_none());
-    let claims = CertificateClaims::of_leaf(&der).unwrap();
+    let claims = dayfly_verifier::x509::claims_of(&der).unwrap();
     assert_eq!(
         serde_json::to_value(&claims).unwrap(),
         json!({
@@ -173,7 +173,7 @@ fn the_leaf_has_the_profile_to_the_letter() {
             "dfy": { "rule": "svid-deploy", "env": "prod", "anc": ["parent"] },
         })
     );
-    assert!(CertificateClaims::of_leaf(ca.certificate()).is_err());
+    assert!(dayfly_verifier::x509::claims_of(ca.certificate()).is_err());
 }
 
 #[test]
