@@ -9,6 +9,8 @@
     reason = "tests"
 )]
 
+mod bundles;
+mod certificates;
 mod claims;
 mod clocks;
 mod compile_fail;
@@ -16,8 +18,10 @@ mod confirmations;
 mod feed;
 mod fixture;
 mod layer;
+mod mint;
 mod parsing;
 mod pki;
+mod recheck;
 mod revocation;
 mod signatures;
 mod strangers;
