@@ -22,6 +22,8 @@ mod rejection;
 mod verified;
 mod verifier;
 
+pub use dayfly_token::EXTENSION_OID;
+
 pub use builder::{CertificateBuildError, CertificateVerifierBuilder};
 pub use bundle::{BundleError, MAX_AUTHORITIES, MAX_BUNDLE_BYTES, TrustBundle};
 pub use chain::{ChainError, MAX_INTERMEDIATES, MAX_SAME_SUBJECT, ProvenPath, Usage, Validity};

@@ -262,7 +262,8 @@ fn signed(
 
 #[tokio::test]
 async fn intermediates_that_are_none() {
-    let cases: [(&str, fn(&mut CertificateParams), bool, bool); 7] = [
+    type Case = (&'static str, fn(&mut CertificateParams), bool, bool);
+    let cases: [Case; 7] = [
         ("as it should be", |_| (), true, true),
         (
             "without a trust domain",
