@@ -18,6 +18,7 @@ mod confirmations;
 mod feed;
 mod fixture;
 mod layer;
+mod leaves;
 mod mint;
 mod parsing;
 mod pki;
