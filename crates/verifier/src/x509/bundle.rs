@@ -1,5 +1,7 @@
 //! The X.509 authorities of one trust domain, from PEM, from DER, or from a SPIFFE bundle document.
 
+use std::fmt;
+
 use base64::Engine as _;
 use dayfly_token::{JsonError, TrustDomain, base64url, json};
 use rustls_pki_types::pem::{self, PemObject, SectionKind};
@@ -16,7 +18,7 @@ pub const MAX_AUTHORITIES: usize = 64;
 
 /// The X.509 authorities of one trust domain, ready for path building: the only thing that makes its certificates
 /// believed. With no authority, nothing of the trust domain is believed.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct TrustBundle {
     trust_domain: TrustDomain,
     form: Form,
@@ -34,7 +36,7 @@ enum Form {
 }
 
 /// What webpki leaves out of a trust anchor.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Authority {
     der: Vec<u8>,
     pub(super) limits: AnchorLimits,
@@ -293,6 +295,16 @@ impl TrustBundle {
             Some(error) => Err(error),
             None => Ok(()),
         }
+    }
+}
+
+impl fmt::Debug for TrustBundle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TrustBundle")
+            .field("trust_domain", &self.trust_domain)
+            .field("authorities", &self.len())
+            .field("sequence", &self.sequence)
+            .finish_non_exhaustive()
     }
 }
 

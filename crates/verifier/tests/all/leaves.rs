@@ -112,7 +112,7 @@ fn signed(
 #[tokio::test]
 async fn intermediates_that_are_none() {
     type Case = (&'static str, fn(&mut CertificateParams), bool, bool);
-    let cases: [Case; 7] = [
+    let cases: [Case; 8] = [
         ("as it should be", |_| (), true, true),
         (
             "without a trust domain",
@@ -150,19 +150,53 @@ async fn intermediates_that_are_none() {
             false,
             true,
         ),
+        (
+            "for clients only",
+            |params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth],
+            true,
+            false,
+        ),
     ];
     for (what, change, client, server) in cases {
         let authority = Authority::new().with_intermediate(change);
         let certificates = verifier_of(&authority);
         let peer = peer_of(&authority.good());
-        // In this order: what one end was proven for counts for nothing at the other.
         let servers = certificates.servers(expected());
-        let outcomes = (
-            servers.recheck(&peer, now()).is_ok(),
-            certificates.recheck(&peer, now()).is_ok(),
-        );
-        assert_eq!(outcomes, (server, client), "{what}");
+        // Twice: what one end was proven for counts for nothing at the other.
+        for _ in 0..2 {
+            let outcomes = (
+                certificates.recheck(&peer, now()).is_ok(),
+                servers.recheck(&peer, now()).is_ok(),
+            );
+            assert_eq!(outcomes, (client, server), "{what}");
+        }
     }
+}
+
+#[test]
+fn a_path_is_as_short_lived_as_its_certificates() {
+    let start = now();
+    let soon = crate::mint::date(start.saturating_add(100));
+    let short_intermediate = Authority::new().with_intermediate(|params| params.not_after = soon);
+    let short_root = Authority::with_root(TRUST_DOMAIN, |params| params.not_after = soon);
+    for (authority, code) in [
+        (short_intermediate, Code::Expired),
+        // webpki knows no end of an authority; there is no other path then.
+        (short_root, Code::UntrustedChain),
+    ] {
+        let certificates = verifier_of(&authority);
+        let peer = peer_of(&authority.good());
+        for (after, outcome) in [(0, Ok(())), (100, Ok(())), (101, Err(code))] {
+            let recheck = certificates.recheck(&peer, start.saturating_add(after));
+            let found = recheck.map(drop).map_err(|rejection| rejection.code());
+            assert_eq!(found, outcome, "{after}");
+        }
+    }
+    let no_room = Authority::with_root(TRUST_DOMAIN, |params| {
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    });
+    let refused = verifier_of(&no_room).recheck(&peer_of(&no_room.good()), now());
+    assert_eq!(refused.unwrap_err().code(), Code::UntrustedChain);
 }
 
 /// One change of a good leaf, and what it must lead to.
@@ -231,8 +265,8 @@ async fn leaves_that_are_none() {
             Code::BadLeaf,
         ),
         (
-            "a serial number with a sign byte",
-            |leaf| leaf.params.serial_number = Some(SerialNumber::from_slice(&[0xc0; 16])),
+            "a serial number of another form",
+            |leaf| leaf.params.serial_number = Some(SerialNumber::from_slice(&[0x20; 16])),
             Code::BadLeaf,
         ),
     ];
@@ -331,6 +365,14 @@ async fn times() {
     world
         .refuses("an hour and more", long_lived(3660), Code::LifetimeTooLong)
         .await;
+    let ends_before_it_is_issued = world.authority.mint(now(), |leaf| {
+        leaf.params.not_after = crate::mint::date(now().saturating_sub(1));
+    });
+    let at = now().saturating_sub(10);
+    assert_eq!(
+        world.code(&ends_before_it_is_issued, at),
+        Err(Code::BadExtension)
+    );
     // To the second, both ends included, of what was proven before and of what was not.
     let issued_at = now();
     for known in [true, false] {
@@ -362,11 +404,16 @@ async fn chains_that_are_too_much() {
         let more = count - fresh.chain.len();
         fresh.with_more(vec![root.clone(); more])
     };
-    for count in [6, 10, 11] {
+    // Five have four intermediates, of which three with one subject.
+    for count in [5, 6, 10, 11] {
         world
             .refuses("too many", filled(count), Code::ChainTooLong)
             .await;
     }
+    // And one that is known brings no more than ten either.
+    let known = |count: usize| good.again().with_more(vec![root.clone(); count - 2]);
+    assert_eq!(world.code(&known(10), now()), Ok(()));
+    assert_eq!(world.code(&known(11), now()), Err(Code::ChainTooLong));
     let padded = world.authority.mint(now(), |leaf| {
         let padding = CustomExtension::from_oid_content(&[2, 25, 7], vec![5; 16 * 1024]);
         leaf.params.custom_extensions.push(padding);

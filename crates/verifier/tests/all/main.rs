@@ -19,6 +19,7 @@ mod feed;
 mod fixture;
 mod layer;
 mod leaves;
+mod lines;
 mod mint;
 mod parsing;
 mod pki;

@@ -60,7 +60,12 @@ impl Authority {
     }
 
     pub fn of(trust_domain: &str) -> Self {
-        let root_params = signing_params("dayfly root", trust_domain, 1);
+        Self::with_root(trust_domain, |_| ())
+    }
+
+    pub fn with_root(trust_domain: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
+        let mut root_params = signing_params("dayfly root", trust_domain, 1);
+        change(&mut root_params);
         let root = CertifiedIssuer::self_signed(root_params, KeyPair::generate().unwrap()).unwrap();
         let intermediate = issuer_below(&root, signing_params("dayfly a", trust_domain, 0));
         Self {
