@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use dayfly_token::feed::Kind;
+use dayfly_token::feed::{Kind, Prefix};
 use dayfly_token::{SpiffeId, TrustDomain, UnixTime, WorkloadId};
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls_pki_types::CertificateDer;
@@ -16,7 +16,7 @@ use super::leaf::Leaf;
 use super::proven::ProvenCache;
 use super::rejection::{CertificateRejection, Reason};
 use super::verified::VerifiedCertificate;
-use crate::revocation::{Facts, prefix};
+use crate::revocation::{Facts, Marks, prefix};
 use crate::svid::{self, MAX_CERTIFICATE_BYTES};
 use crate::{Freshness, MAX_LEEWAY_SECS, PeerCertificate, RevocationSource, Revocations, Verifier};
 
@@ -72,6 +72,10 @@ pub(super) struct Proven {
     pub(super) workload: WorkloadId,
     pub(super) leaf: Leaf,
     pub(super) key_ids: Vec<String>,
+    /// What revocations can name of it, and of the keys above its issuer's: whoever taints an authority means what its
+    /// intermediates signed.
+    marks: Marks,
+    above: Vec<Prefix>,
 }
 
 impl CertificateVerifier {
@@ -230,6 +234,31 @@ impl InForce {
     }
 }
 
+impl Proven {
+    fn new(id: SpiffeId, workload: WorkloadId, leaf: Leaf, key_ids: Vec<String>) -> Self {
+        let marks = Facts {
+            kid: key_ids.first().map_or("", String::as_str),
+            jti: &leaf.serial.to_string(),
+            sub: id.as_str(),
+            txn: leaf.claims.txn.as_deref(),
+            rule: Some(&leaf.claims.dfy.rule),
+            ancestors: &leaf.claims.dfy.anc,
+            actors: None,
+            issued_at: leaf.claims.iat,
+        }
+        .marks();
+        let above = key_ids.iter().skip(1);
+        Self {
+            marks,
+            above: above.map(|kid| prefix(Kind::Key, kid)).collect(),
+            id,
+            workload,
+            leaf,
+            key_ids,
+        }
+    }
+}
+
 impl Knowledge {
     fn max_lifetime_secs(&self) -> u64 {
         match self {
@@ -248,7 +277,7 @@ impl Knowledge {
                 max_staleness_secs,
                 ..
             } => crate::staleness::freshness(*source, revocations, *max_staleness_secs, now),
-            Self::Shared(verifier) => verifier.freshness_or_reason(now),
+            Self::Shared(verifier) => verifier.core().freshness(now),
         };
         freshness.map_err(|source| Reason::Staleness { source })
     }
@@ -299,12 +328,7 @@ impl TrustBundle {
             return Err(Reason::Workload { id });
         };
         let leaf = Leaf::read(leaf).map_err(|source| Reason::Leaf { source })?;
-        let proven = Proven {
-            id,
-            workload,
-            leaf,
-            key_ids: path.key_ids,
-        };
+        let proven = Proven::new(id, workload, leaf, path.key_ids);
         Ok((path.validity, proven))
     }
 }
@@ -329,24 +353,13 @@ fn check_times(leaf: &Leaf, limit_secs: u64) -> Result<(), Reason> {
 }
 
 fn check_revocation(proven: &Proven, revocations: &Revocations) -> Result<(), Reason> {
-    let claims = &proven.leaf.claims;
-    // Each key of the path: whoever taints an authority means what its intermediates signed.
-    let tainted = |kid: &String| revocations.is_dead(&prefix(Kind::Key, kid), claims.iat);
-    if !revocations.is_empty() && proven.key_ids.iter().any(tainted) {
+    let issued_at = proven.leaf.claims.iat;
+    if let Some(kind) = revocations.find_marked(&proven.marks) {
+        return Err(Reason::Revoked { kind });
+    }
+    let tainted = |key: &Prefix| revocations.is_dead(key, issued_at);
+    if proven.above.iter().any(tainted) {
         return Err(Reason::Revoked { kind: Kind::Key });
     }
-    let facts = Facts {
-        kid: "",
-        jti: &proven.leaf.serial.to_string(),
-        sub: proven.id.as_str(),
-        txn: claims.txn.as_deref(),
-        rule: Some(&claims.dfy.rule),
-        ancestors: &claims.dfy.anc,
-        actors: None,
-        issued_at: claims.iat,
-    };
-    match revocations.find(&facts) {
-        Some(kind) => Err(Reason::Revoked { kind }),
-        None => Ok(()),
-    }
+    Ok(())
 }

@@ -125,6 +125,10 @@ fn what_is_no_bundle() {
     assert_eq!(parse(&pem).unwrap(), 1);
     assert_eq!(parse("{\"keys\":[]}").unwrap(), 0, "distrusted on purpose");
     let key = KeyPair::generate().unwrap().serialize_pem();
+    assert!(matches!(
+        parse(&format!("{pem}{key}")),
+        Err(BundleError::OtherSection { index: 1 })
+    ));
     for wrong in [
         String::new(),
         "garbage".to_owned(),

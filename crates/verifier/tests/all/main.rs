@@ -10,6 +10,7 @@
 )]
 
 mod bundles;
+mod cache;
 mod certificates;
 mod claims;
 mod clocks;
