@@ -18,6 +18,7 @@ mod compile_fail;
 mod confirmations;
 mod feed;
 mod fixture;
+mod fuzz;
 mod layer;
 mod leaves;
 mod lines;
