@@ -14,6 +14,7 @@ mod peer;
 mod pem;
 mod rejection;
 pub mod revocation;
+mod staleness;
 mod unverified;
 mod verified;
 mod verifier;
@@ -38,6 +39,8 @@ pub mod tls;
 pub mod tonic;
 #[cfg(feature = "tower")]
 pub mod tower;
+#[cfg(feature = "rustls")]
+pub mod x509;
 
 pub use builder::{BuildError, RevocationSource, VerifierBuilder};
 pub use details::{AuthorizationDetail, DetailError};
@@ -51,7 +54,8 @@ pub use verifier::Verifier;
 // What appears in the signatures above, so that users need no second dependency for it.
 pub use dayfly_keys::{JwkSet, KeySet};
 pub use dayfly_token::{
-    Actor, Audiences, Claims, Confirmation, Scope, ScopeSet, SpiffeId, UnixTime, WorkloadId,
+    Actor, Audiences, CertificateClaims, Claims, Confirmation, CredentialId, Scope, ScopeSet, Slug,
+    SpiffeId, TrustDomain, UnixTime, WorkloadId,
 };
 
 /// Seconds within which a revocation state counts as fresh: three heartbeats of the feed, which sends one every

@@ -143,7 +143,7 @@ impl Verifier {
         self.core.freshness(now).ok()
     }
 
-    #[cfg(any(test, feature = "http"))]
+    #[cfg(any(test, feature = "http", feature = "rustls"))]
     pub(crate) const fn core(&self) -> &Arc<Core> {
         &self.core
     }

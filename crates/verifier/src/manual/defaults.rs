@@ -11,6 +11,12 @@
 //! | size of a token | 16 KiB | fixed | Eight times what a token of ours has at most; larger ones are refused before any work. |
 //! | depth of JSON | 16 levels | fixed | Far more than the claims need, far less than endangers a stack. |
 //! | actors, ancestors | 4 | fixed | A delegation over more than four hops is an error in the design of whoever asks for it. |
+//! | certificates of a chain | 10, of which 4 intermediates, 2 of them with the same subject | fixed | A nested deployment of three levels needs two intermediates. Path building tries them in every order, so that the number decides what a hostile chain costs. |
+//! | size of a certificate | 16 KiB | fixed | One with a post-quantum key and signature has under 8. |
+//! | private extension | 4 KiB | fixed | Four ancestors and the longest names have under 1 KiB. |
+//! | authorities of a bundle, its size | 64, 1 MiB | fixed | Each is compared in every handshake. |
+//! | `iat` of a certificate | up to 60 s after `notBefore` | fixed | The issuer dates `notBefore` back by 30 s. An `iat` far ahead would outlive every cut-off. |
+//! | certificates that were proven | 4096 | fixed | About 1 MB; only what an authority signed gets in. |
 //! | silence of the stream | 15 s | fixed | As for fresh. Only statements that bring news of the issuer count as a sign of life. |
 //! | refetch for an unknown key id | every 10 s at most | [`refresh_cooldown`](crate::follow::FromIssuer::refresh_cooldown) | A flood of made-up key ids must not become a flood at the issuer. |
 //! | keys that cannot be refreshed | 1 h | fixed | Whoever keeps this API from its issuer must not keep a withdrawn key alive. |
@@ -37,6 +43,14 @@
 //! **Bound tokens need their proof, always.** A token with a `cnf` that is accepted without the proof is a bearer token
 //! that someone believes to be bound. A confirmation that this version does not know is refused, and so is one with
 //! two members.
+//!
+//! **No leeway for certificates.** `notBefore` and `notAfter` are compared to the second, both ends included, as every
+//! other TLS peer does. The issuer dates `notBefore` back instead.
+//!
+//! **A certificate without the private extension is refused.** It may be a good X.509-SVID, but nobody could revoke it.
+//!
+//! **The dialled name is no identity.** DNS finds a server. Who it is, its SPIFFE ID says, and which ones it may be, the
+//! client.
 //!
 //! **The caller learns little.** `invalid_token` for everything from a bad signature to a revocation: whoever probes
 //! with stolen or invented tokens learns nothing about the issuer's keys, names or revocations. The operator finds

@@ -156,6 +156,76 @@
 //! Behind a proxy that ends TLS there is no certificate to prove, and bound tokens are refused. Headers in which
 //! proxies pass certificates on are not read: a stranger can send them too.
 //!
+//! # Talk mTLS with the certificates of an issuer
+//!
+//! A dayfly issuer mints X.509 certificates too. Both ends of a connection give theirs, and a
+//! [`CertificateVerifier`](crate::x509::CertificateVerifier) for the other's. It wants the issuer's trust bundle, which
+//! the issuer serves as a SPIFFE bundle document at `/spiffe/bundle.json`. Fetch that over TLS, at start and then as
+//! often as [`refresh_hint_secs`](crate::x509::TrustBundle::refresh_hint_secs) says, and hand it over:
+//! [`replace_bundle`](crate::x509::CertificateVerifier::replace_bundle) refuses a document that is older than the one
+//! in force, and leaves connections open. [`sharing`](crate::x509::CertificateVerifier::sharing) lets it follow the
+//! revocations that the verifier of your tokens follows.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use axum::{Extension, Router, http::StatusCode, routing::get};
+//! use dayfly_verifier::tls::{ExpectedServers, Server, ServerIdentity, client_config, server_config};
+//! use dayfly_verifier::x509::{CertificateVerifier, TrustBundle};
+//! use dayfly_verifier::{PeerCertificate, UnixTime, Verifier};
+//! # fn my_clock() -> UnixTime { UnixTime::EPOCH }
+//!
+//! fn identity() -> Result<ServerIdentity, Box<dyn std::error::Error>> {
+//!     Ok(ServerIdentity::from_pem(&std::fs::read("tls.crt")?, &std::fs::read("tls.key")?)?)
+//! }
+//!
+//! async fn serve(tokens: &Verifier, document: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
+//!     let bundle = TrustBundle::from_json(&"sts.example.org".parse()?, document)?;
+//!     let certificates = CertificateVerifier::sharing(tokens, bundle)?;
+//!
+//!     // The server: who calls, looked at again for each request.
+//!     let config = Arc::new(server_config(identity()?, Some(certificates.required_clients()))?);
+//!     let callers = certificates.clone();
+//!     let hello = move |Extension(peer): Extension<PeerCertificate>| async move {
+//!         match callers.recheck(&peer, my_clock()) {
+//!             Ok(caller) => Ok(format!("hello {}, busy with {:?}", caller.workload(), caller.task())),
+//!             Err(_) => Err(StatusCode::UNAUTHORIZED),
+//!         }
+//!     };
+//!     let listener = tokio::net::TcpListener::bind("0.0.0.0:8443").await?;
+//!     let server = Server::new(listener, move || Arc::clone(&config));
+//!     tokio::spawn(server.serve(Router::new().route("/", get(hello)), std::future::pending()));
+//!
+//!     // A client: the server that it means, by its SPIFFE ID.
+//!     let ledger = ExpectedServers::id("spiffe://sts.example.org/accounting/ledger".parse()?);
+//!     let config = client_config(Some(identity()?), certificates.servers(ledger))?;
+//!     # drop(config);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! *Who may call* stays your decision: the verifier says who somebody is, and every certificate of the issuer passes.
+//! A client names its servers ([`ExpectedServers`](crate::tls::ExpectedServers)), because a certificate that is good and
+//! belongs to somebody else is what a man in the middle has. The name that was dialled is not looked at.
+//!
+//! *A connection outlives a decision.* TLS looks at a certificate once.
+//! [`recheck`](crate::x509::CertificateVerifier::recheck) costs a hash and a few lookups, for what was proven is
+//! remembered until the bundle changes; [`tls::Server`](crate::tls::Server) ends a connection with its peer's
+//! certificate in any case.
+//!
+//! *What a plain SPIFFE peer does not see.* Envoy, go-spiffe, spiffe-rustls and every other verifier of X.509-SVIDs accept
+//! these certificates too, and know nothing of the private extension, the feed and the cut-offs: to them a revoked
+//! certificate, and one of a tainted signing key, is good until `notAfter`. There is no CRL and no OCSP that they could ask
+//! (the certificates say so themselves, by RFC 9608). If such peers are among your servers, let the certificates live
+//! for minutes; that is all that bounds the damage there.
+//!
+//! *The other way round*: a certificate without the private extension is refused here, even where an authority of the
+//! bundle signed it (`missing_extension`). Without its issuing instant no cut-off could be applied to it. The issuer's
+//! trust domain should have no other CA anyway.
+//!
+//! For tests make such certificates with rcgen: the extension's content is
+//! [`CertificateClaims::to_der`](crate::CertificateClaims::to_der) under the number
+//! [`EXTENSION_OID`](crate::x509::EXTENSION_OID), the serial number a [`CredentialId`](crate::CredentialId).
+//!
 //! # Choose about revocations
 //!
 //! [`from_issuer`](crate::Verifier::from_issuer) follows the feed. The plain
@@ -241,3 +311,21 @@
 //! | `missing_claim`, `bad_claim` | The issuer does not follow RFC 9068; the reason or the cause names the claim. | Mend the issuer's configuration. |
 //! | `bad_signature` | The token was changed on the way, or another key signed it. | Look for what cuts or rewrites headers. If nothing does, someone forges. |
 //! | `malformed`, `bad_base64`, `bad_json`, `forbidden_header`, `too_large` | No token that an honest issuer makes. | Look at what the client sends: an opaque token, quotes around it, a file with a line break. Otherwise a stranger tries his luck. |
+//!
+//! # Find out why a certificate is refused
+//!
+//! The peer learns as much as a TLS alert says. The log has one line for each refused handshake
+//! (`RUST_LOG=dayfly_verifier=debug`), and a louder one for clients, once a second at most;
+//! [`CertificateRejection`](crate::x509::CertificateRejection) gives code and facts to programs.
+//!
+//! | code | what it means, and who can mend it |
+//! |---|---|
+//! | `untrusted_domain` | A certificate of another trust domain than the bundle's, or the bundle is empty. |
+//! | `untrusted_chain` | No path to the bundle: another CA, an intermediate that was not sent along, or a bundle from before the root changed. |
+//! | `bad_leaf` | Not a leaf of a dayfly issuer: a rule of X.509-SVIDs, the serial number, the extended key usage, or a path that is not `owner/workload`. The log names which. |
+//! | `missing_extension`, `bad_extension` | Another CA of the trust domain made it, or somebody who imitates an issuer. |
+//! | `expired`, `not_yet_valid` | The peer did not renew in time, or a clock is wrong. There is no leeway: `notBefore` lies 30 s before the issuing instant. |
+//! | `lifetime_too_long` | Issued for longer than `max_lifetime_secs`, or than the issuer publishes. |
+//! | `unexpected_server` | A good certificate of a server that this client did not name. |
+//! | `revoked`, `revocation_stale` | As for tokens. Where the state is too old, handshakes fail on this end's account. |
+//! | `chain_too_long`, `too_large` | No chain that an honest peer sends. |

@@ -9,7 +9,9 @@
     reason = "tests"
 )]
 
+mod bundles;
 mod cache;
+mod certificates;
 mod claims;
 mod clocks;
 mod compile_fail;
@@ -21,13 +23,17 @@ mod feed;
 mod fixture;
 mod fuzz;
 mod layer;
+mod leaves;
 mod limit;
+mod lines;
 mod manual;
 mod metadata;
 mod metrics;
 mod migrate;
+mod mint;
 mod parsing;
 mod pki;
+mod recheck;
 mod revocation;
 mod scopes;
 mod signatures;
