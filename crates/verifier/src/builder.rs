@@ -147,13 +147,11 @@ impl VerifierBuilder {
         if self.issuer.is_empty() {
             return Err(BuildError::IssuerEmpty);
         }
-        if self.audiences.iter().any(String::is_empty) {
-            return Err(BuildError::AudienceEmpty);
-        }
-        let audience = match (self.any_audience, self.audiences.is_empty()) {
-            (true, _) => AcceptedAudience::Any,
-            (false, false) => AcceptedAudience::OneOf(self.audiences),
-            (false, true) => return Err(BuildError::AudienceMissing),
+        let named_well = !self.audiences.iter().any(String::is_empty);
+        let audience = if self.any_audience && named_well {
+            AcceptedAudience::Any
+        } else {
+            AcceptedAudience::one_of(self.audiences)?
         };
         if self.leeway_secs > MAX_LEEWAY_SECS {
             return Err(BuildError::Leeway {
@@ -179,5 +177,18 @@ impl VerifierBuilder {
             self.keys,
             revocations,
         )))
+    }
+}
+
+impl AcceptedAudience {
+    /// At least one, and none that is empty: a verifier without an audience would accept tokens for other APIs.
+    pub(crate) fn one_of(audiences: Vec<String>) -> Result<Self, BuildError> {
+        if audiences.is_empty() {
+            Err(BuildError::AudienceMissing)
+        } else if audiences.iter().any(String::is_empty) {
+            Err(BuildError::AudienceEmpty)
+        } else {
+            Ok(Self::OneOf(audiences))
+        }
     }
 }

@@ -10,7 +10,7 @@ use dayfly_token::{
     Claims, ClaimsError, Compact, Confirmation, Excerpt, Header, JsonError, UnixTime, json,
 };
 
-use crate::builder::{RevocationSource, VerifierBuilder};
+use crate::builder::{BuildError, RevocationSource, VerifierBuilder};
 use crate::peer::Presented;
 use crate::rejection::{Reason, Rejection};
 use crate::revocation::{Facts, Revocations};
@@ -42,7 +42,7 @@ pub struct Verifier {
 /// What a verifier knows; the follower of the feature `http` keeps it up to date.
 pub(crate) struct Core {
     issuer: String,
-    audience: AcceptedAudience,
+    audience: ArcSwap<AcceptedAudience>,
     source: RevocationSource,
     limits: Limits,
     /// The issuer's longest lifetime in seconds, as it publishes it.
@@ -125,6 +125,21 @@ impl Verifier {
         self.core.replace_keys(keys);
     }
 
+    /// Puts these audiences in the place of the former ones, by the rules of the builder: at least one, none empty.
+    /// The very next token is checked against them.
+    ///
+    /// # Errors
+    /// If there are none, or one is empty. The former ones stay.
+    pub fn replace_audiences<A: Into<String>>(
+        &self,
+        audiences: impl IntoIterator<Item = A>,
+    ) -> Result<(), BuildError> {
+        let audiences = audiences.into_iter().map(Into::into).collect();
+        let audience = AcceptedAudience::one_of(audiences)?;
+        self.core.audience.store(Arc::new(audience));
+        Ok(())
+    }
+
     /// The keys that are in use.
     #[must_use]
     pub fn keys(&self) -> Arc<KeySet> {
@@ -188,7 +203,7 @@ impl Core {
     ) -> Self {
         Self {
             issuer,
-            audience,
+            audience: ArcSwap::from_pointee(audience),
             source,
             published_lifetime_secs: AtomicU64::new(limits.max_lifetime_secs),
             limits,
@@ -280,7 +295,7 @@ impl Core {
                 found: Excerpt::of(&claims.iss),
             });
         }
-        match &self.audience {
+        match &**self.audience.load() {
             AcceptedAudience::Any => Ok(()),
             AcceptedAudience::OneOf(names)
                 if names.iter().any(|name| claims.aud.contains(name)) =>

@@ -8,7 +8,7 @@ use tracing::{debug, warn};
 use super::bearer::{Bearer, hide};
 use super::challenge::Challenge;
 use crate::{
-    PeerCertificate, Presented, Rejection, RejectionCode, UnverifiedToken, Verified, Verifier,
+    PeerCertificate, Presented, Rejection, RejectionCode, UnverifiedToken, Verified, Verifiers,
 };
 
 /// Decides about requests: the token in the `Authorization: Bearer` header, with the [`PeerCertificate`] among the
@@ -23,7 +23,7 @@ pub struct Gate {
 
 #[derive(Clone)]
 struct Shared {
-    verifier: Verifier,
+    verifiers: Verifiers,
     resource_metadata: Option<String>,
     scopes: Vec<String>,
     clock: fn() -> UnixTime,
@@ -35,11 +35,11 @@ struct Shared {
 pub(crate) struct ResourceMetadata(pub(crate) Arc<str>);
 
 impl Gate {
-    /// A gate that lets in what `verifier` accepts.
-    pub fn new(verifier: Verifier) -> Self {
+    /// A gate that lets in what `verifiers` accept: one verifier, or a set for several issuers.
+    pub fn new(verifiers: impl Into<Verifiers>) -> Self {
         Self {
             shared: Arc::new(Shared {
-                verifier,
+                verifiers: verifiers.into(),
                 resource_metadata: None,
                 scopes: Vec::new(),
                 clock: crate::rim::now,
@@ -114,7 +114,7 @@ impl Gate {
     fn verify(&self, token: &str, peer: Option<&PeerCertificate>) -> Result<Verified, Challenge> {
         let shared = &*self.shared;
         shared
-            .verifier
+            .verifiers
             .verify(
                 UnverifiedToken::new(token),
                 &Presented { peer },

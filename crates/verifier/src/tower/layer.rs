@@ -8,7 +8,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::gate::Gate;
-use crate::Verifier;
+use crate::{Verifier, Verifiers};
 
 impl Verifier {
     /// A layer that verifies the bearer token of each request and turns the others away.
@@ -16,6 +16,13 @@ impl Verifier {
         VerifierLayer {
             gate: Gate::new(self.clone()),
         }
+    }
+}
+
+impl Verifiers {
+    /// As [`Verifier::layer`], for the tokens of several issuers; changes of the set take effect at once.
+    pub fn layer(&self) -> VerifierLayer {
+        Gate::new(self.clone()).into()
     }
 }
 

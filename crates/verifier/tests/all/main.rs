@@ -15,6 +15,7 @@ mod compile_fail;
 mod confirmations;
 mod feed;
 mod fixture;
+mod issuers;
 mod layer;
 mod parsing;
 mod pki;
