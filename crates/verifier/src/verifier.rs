@@ -224,6 +224,11 @@ impl Core {
         &self.revocations
     }
 
+    #[cfg(feature = "http")]
+    pub(crate) fn keys(&self) -> Arc<KeySet> {
+        self.keys.load_full()
+    }
+
     pub(crate) fn replace_keys(&self, keys: KeySet) {
         self.keys.store(Arc::new(keys));
     }
@@ -232,7 +237,7 @@ impl Core {
         self.published_lifetime_secs.store(secs, Ordering::Relaxed);
     }
 
-    fn max_lifetime_secs(&self) -> u64 {
+    pub(crate) fn max_lifetime_secs(&self) -> u64 {
         self.published_lifetime_secs
             .load(Ordering::Relaxed)
             .min(self.limits.max_lifetime_secs)

@@ -3,10 +3,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use dayfly_keys::KeySet;
+#[cfg(feature = "http")]
+use dayfly_token::feed::Entry;
 use dayfly_token::feed::Statement;
 use dayfly_token::{Excerpt, UnixTime};
 
-use super::{FeedError, MAX_ENTRIES, open_statement};
+use super::{
+    FeedError, MAX_AHEAD_SECS, MAX_ENTRIES, check_not_future, open_signed, open_statement,
+};
 use crate::revocation::Revocations;
 
 /// Follows the statements of one issuer into a [`Revocations`], without I/O.
@@ -83,32 +87,89 @@ impl FeedState {
 
     /// Takes one statement: a snapshot or a piece of the stream.
     pub fn apply(&mut self, text: &str, now: UnixTime) -> Outcome {
-        let statement = match open_statement(text, &self.keys, &self.issuer, now) {
-            Ok(statement) => statement,
-            Err(FeedError::UnknownKey { kid }) => return Outcome::UnknownKey { kid },
-            Err(error) => return Outcome::Refused(error),
-        };
-        if let Err(error) = self.make_room(statement.entries.len(), now) {
+        match self.open(text, now) {
+            Ok(statement) => self.unite(&statement, now),
+            Err(outcome) => outcome,
+        }
+    }
+
+    /// The first half of [`FeedState::apply`]: whether the statement is believed.
+    pub(crate) fn open(&self, text: &str, now: UnixTime) -> Result<Statement, Outcome> {
+        open_statement(text, &self.keys, &self.issuer, now).map_err(disbelieved)
+    }
+
+    /// The second half: what follows from it.
+    pub(crate) fn unite(&mut self, statement: &Statement, now: UnixTime) -> Outcome {
+        if let Err(error) = self.merge(statement, now) {
             return Outcome::Refused(error);
         }
-        // What has expired by a clock that runs ahead may be needed when it is set right.
-        let instant = now.min(statement.as_of);
-        self.revocations.merge(&statement.entries, instant);
-        let Some(id) = self.known_up_to(&statement) else {
+        let Some(id) = self.known_up_to(statement) else {
             return Outcome::Gap {
                 keys_changed: statement.keys_changed,
             };
         };
         self.revocations.heard(statement.as_of);
-        self.cursor = Some(Cursor {
-            epoch: statement.epoch,
-            id: id.clone(),
-        });
+        self.reach(statement, id.clone());
         if statement.keys_changed {
             Outcome::KeysChanged { to: id }
         } else {
             Outcome::Applied { to: id }
         }
+    }
+
+    /// Takes a statement that was kept since it was heard. One that has expired still revokes what it names, and what
+    /// follows upon it still has no gap; only it says nothing of the present: [`Revocations::heard`] does not move, and
+    /// [`FeedError::Expired`] is what comes back.
+    pub(crate) fn recall(&mut self, text: &str, now: UnixTime) -> Outcome {
+        let statement = match open_signed(text, &self.keys, &self.issuer) {
+            Ok(statement) => statement,
+            Err(error) => return disbelieved(error),
+        };
+        if let Err(error) = check_not_future(&statement, now) {
+            return Outcome::Refused(error);
+        }
+        if now < statement.exp.saturating_add(MAX_AHEAD_SECS) {
+            return self.unite(&statement, now);
+        }
+        if let Err(error) = self.merge(&statement, now) {
+            return Outcome::Refused(error);
+        }
+        if let Some(id) = self.known_up_to(&statement) {
+            self.reach(&statement, id);
+        }
+        Outcome::Refused(FeedError::Expired {
+            now,
+            expired_at: statement.exp,
+        })
+    }
+
+    /// Takes the revocations of a statement that was kept, and nothing else of it.
+    pub(crate) fn recall_entries(&self, text: &str, now: UnixTime) -> Result<(), FeedError> {
+        let statement = open_signed(text, &self.keys, &self.issuer)?;
+        check_not_future(&statement, now)?;
+        self.merge(&statement, now)
+    }
+
+    /// Whether a statement revokes something that was not revoked before.
+    #[cfg(feature = "http")]
+    pub(crate) fn is_news(&self, statement: &Statement) -> bool {
+        let known = |entry: &Entry| self.revocations.is_dead(&entry.prefix, entry.before);
+        !statement.entries.iter().all(known)
+    }
+
+    fn merge(&self, statement: &Statement, now: UnixTime) -> Result<(), FeedError> {
+        self.make_room(statement.entries.len(), now)?;
+        // What has expired by a clock that runs ahead may be needed when it is set right.
+        let instant = now.min(statement.as_of);
+        self.revocations.merge(&statement.entries, instant);
+        Ok(())
+    }
+
+    fn reach(&mut self, statement: &Statement, id: String) {
+        self.cursor = Some(Cursor {
+            epoch: statement.epoch.clone(),
+            id,
+        });
     }
 
     fn make_room(&self, new: usize, now: UnixTime) -> Result<(), FeedError> {
@@ -159,6 +220,14 @@ impl fmt::Debug for FeedState {
             .field("issuer", &self.issuer)
             .field("cursor", &self.cursor)
             .finish_non_exhaustive()
+    }
+}
+
+/// An unknown key is no lie: it may be new.
+fn disbelieved(error: FeedError) -> Outcome {
+    match error {
+        FeedError::UnknownKey { kid } => Outcome::UnknownKey { kid },
+        error => Outcome::Refused(error),
     }
 }
 

@@ -10,4 +10,5 @@ mod keys;
     reason = "shared with the tests from outside, which use all of it"
 )]
 mod pki;
+mod state;
 mod sts;

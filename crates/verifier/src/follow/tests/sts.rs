@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -41,10 +42,11 @@ pub(super) struct Published {
     first_event: Mutex<Option<String>>,
     streams: Mutex<Vec<mpsc::UnboundedSender<Bytes>>>,
     asked: Mutex<Vec<String>>,
+    refuse_streams: AtomicBool,
 }
 
 #[derive(Clone)]
-struct Document {
+pub(super) struct Document {
     status: StatusCode,
     headers: HeaderMap,
     body: Vec<u8>,
@@ -126,6 +128,31 @@ impl Sts {
             .lock()
             .unwrap()
             .insert(path.to_owned(), document);
+    }
+
+    /// What is published there, to be put back later.
+    pub(super) fn take(&self, path: &str) -> Document {
+        self.published
+            .documents
+            .lock()
+            .unwrap()
+            .remove(path)
+            .unwrap()
+    }
+
+    pub(super) fn put(&self, path: &str, document: Document) {
+        let path = path.to_owned();
+        self.published
+            .documents
+            .lock()
+            .unwrap()
+            .insert(path, document);
+    }
+
+    pub(super) fn refuse_streams(&self, refuse: bool) {
+        self.published
+            .refuse_streams
+            .store(refuse, Ordering::Relaxed);
     }
 
     pub(super) fn publish_snapshot(&self, to: &str, revoked: &[(Kind, &str)]) {
@@ -233,6 +260,8 @@ pub(super) fn quick() -> Timing {
         max_age_range: (Duration::from_millis(100), Duration::from_secs(60)),
         keys_outlive: Duration::from_secs(60),
         purge: Duration::from_millis(100),
+        keep: Duration::from_millis(20),
+        compact: Duration::from_millis(50),
     }
 }
 
@@ -284,6 +313,9 @@ async fn answer(published: Arc<Published>, request: Request) -> Response {
         .lock()
         .unwrap()
         .push(request.uri().to_string());
+    if path == "/v1/feed/stream" && published.refuse_streams.load(Ordering::Relaxed) {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
     if path == "/v1/feed/stream" {
         let (sender, receiver) = mpsc::unbounded_channel();
         if let Some(statement) = &*published.first_event.lock().unwrap() {
