@@ -9,6 +9,7 @@
     reason = "tests"
 )]
 
+mod attacks;
 mod claims;
 mod clocks;
 mod compile_fail;
@@ -21,6 +22,7 @@ mod parsing;
 mod pki;
 mod revocation;
 mod signatures;
+mod staleness;
 mod strangers;
 mod svid;
 mod times;
