@@ -1,5 +1,6 @@
 //! The follower against an issuer over real TLS.
 
+mod attacks;
 mod connecting;
 mod feed;
 mod keys;

@@ -401,6 +401,33 @@ async fn old_keys_are_not_used_and_an_old_feed_is_stale() {
             }
         ));
     }
+    // What followed upon an old snapshot has no gap before it, and says how it is now.
+    bundle.keys_as_of = Some(ago(10));
+    let piece = sts
+        .authority
+        .statement("5-0", "6-0", entries(&[(Kind::Rule, "y")]), ago(40));
+    bundle.statements = vec![
+        piece.unwrap(),
+        sts.authority
+            .statement("6-0", "6-0", vec![], ago(5))
+            .unwrap(),
+    ];
+    write(&path, &bundle);
+    let verifier = from(&sts, &path).build().await.unwrap();
+    assert_eq!(verifier.revocations().len(), 2);
+    assert_eq!(
+        verify(&verifier, &sts.token()).unwrap().freshness(),
+        Freshness::Fresh
+    );
+    // But not where a piece is missing.
+    bundle.statements.remove(0);
+    write(&path, &bundle);
+    let verifier = from(&sts, &path).build().await.unwrap();
+    assert_eq!(
+        verify(&verifier, &sts.token()).unwrap_err(),
+        RejectionCode::RevocationStale
+    );
+    bundle.statements.clear();
     // Young keys and an old feed: it comes up, names what it knows, and refuses.
     bundle.keys_as_of = Some(ago(10));
     write(&path, &bundle);
