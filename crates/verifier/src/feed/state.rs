@@ -3,9 +3,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use dayfly_keys::KeySet;
-#[cfg(feature = "http")]
-use dayfly_token::feed::Entry;
-use dayfly_token::feed::Statement;
+use dayfly_token::feed::{Entry, Statement};
 use dayfly_token::{Excerpt, UnixTime};
 
 use super::{
@@ -23,6 +21,7 @@ pub struct FeedState {
     keys: KeySet,
     revocations: Arc<Revocations>,
     cursor: Option<Cursor>,
+    most_entries: usize,
 }
 
 /// A place in the issuer's control stream; good for resuming and for nothing else.
@@ -71,6 +70,7 @@ impl FeedState {
             keys,
             revocations,
             cursor: None,
+            most_entries: MAX_ENTRIES,
         }
     }
 
@@ -158,7 +158,7 @@ impl FeedState {
     }
 
     fn merge(&self, statement: &Statement, now: UnixTime) -> Result<(), FeedError> {
-        self.make_room(statement.entries.len(), now)?;
+        self.make_room(&statement.entries, now)?;
         // What has expired by a clock that runs ahead may be needed when it is set right.
         let instant = now.min(statement.as_of);
         self.revocations.merge(&statement.entries, instant);
@@ -172,12 +172,15 @@ impl FeedState {
         });
     }
 
-    fn make_room(&self, new: usize, now: UnixTime) -> Result<(), FeedError> {
-        if self.revocations.len() + new > MAX_ENTRIES {
-            self.revocations.purge(now);
+    /// A snapshot mostly repeats what is known, so only what would be new needs room.
+    fn make_room(&self, new: &[Entry], now: UnixTime) -> Result<(), FeedError> {
+        if self.revocations.len() + new.len() <= self.most_entries {
+            return Ok(());
         }
-        let entries = self.revocations.len() + new;
-        if entries > MAX_ENTRIES {
+        self.revocations.purge(now);
+        let known = |entry: &&Entry| self.revocations.is_dead(&entry.prefix, entry.before);
+        let entries = self.revocations.len() + new.iter().filter(|entry| !known(entry)).count();
+        if entries > self.most_entries {
             Err(FeedError::Full { entries })
         } else {
             Ok(())
@@ -266,5 +269,46 @@ mod tests {
         ] {
             assert_eq!(compare_ids(a, b), None, "{a} {b}");
         }
+    }
+
+    #[test]
+    fn a_full_state_takes_what_it_knows_and_nothing_more() {
+        let now = UnixTime::from_secs(1_800_000_000);
+        let entry = |number: u8| Entry {
+            prefix: crate::revocation::prefix(
+                dayfly_token::feed::Kind::Credential,
+                &number.to_string(),
+            ),
+            before: now,
+            until: now.saturating_add(900),
+        };
+        let snapshot = |numbers: std::ops::Range<u8>, second: u64| Statement {
+            iss: String::new(),
+            epoch: "e1".to_owned(),
+            from: "0".to_owned(),
+            to: second.to_string(),
+            as_of: now.saturating_add(second),
+            exp: now.saturating_add(900),
+            entries: numbers.map(entry).collect(),
+            keys_changed: false,
+            snapshot: true,
+        };
+        let revocations = Arc::new(Revocations::new());
+        let mut state = FeedState::new(String::new(), KeySet::default(), Arc::clone(&revocations));
+        state.most_entries = 10;
+        for second in 1..5 {
+            let outcome = state.unite(&snapshot(0..10, second), now);
+            assert!(matches!(outcome, Outcome::Applied { .. }), "{outcome:?}");
+            assert_eq!(revocations.as_of(), Some(now.saturating_add(second)));
+        }
+        let outcome = state.unite(&snapshot(1..11, 9), now);
+        assert!(
+            matches!(outcome, Outcome::Refused(FeedError::Full { entries: 11 })),
+            "{outcome:?}"
+        );
+        assert_eq!(
+            (revocations.len(), revocations.as_of()),
+            (10, Some(now.saturating_add(4)))
+        );
     }
 }

@@ -348,3 +348,43 @@ proptest! {
         prop_assert_eq!(alone, signer == named && signer < 2 && audience && !late);
     }
 }
+
+#[tokio::test]
+async fn the_layer_takes_a_set_and_follows_its_changes() {
+    use axum::{Router, body::Body, routing};
+    use dayfly_verifier::axum::Caller;
+    use http::{Request, StatusCode, header::AUTHORIZATION};
+    use tower::ServiceExt as _;
+
+    let (a, b) = (authority(A, 1), authority(B, 2));
+    let verifiers = set(&[&a]);
+    let api = Router::new()
+        .route(
+            "/",
+            routing::get(async |Caller(caller): Caller| caller.issuer().to_owned()),
+        )
+        .layer(verifiers.layer().clock(|| NOW));
+    let status = async |authority: &TestAuthority| {
+        let request =
+            Request::get("/").header(AUTHORIZATION, format!("Bearer {}", good(authority)));
+        let request = request.body(Body::empty()).unwrap();
+        api.clone().oneshot(request).await.unwrap().status()
+    };
+    assert_eq!(
+        (status(&a).await, status(&b).await),
+        (StatusCode::OK, StatusCode::UNAUTHORIZED)
+    );
+    verifiers.insert(verifier(&b)).unwrap();
+    assert_eq!(
+        (status(&a).await, status(&b).await),
+        (StatusCode::OK, StatusCode::OK)
+    );
+    verifiers.remove(A);
+    assert_eq!(
+        (status(&a).await, status(&b).await),
+        (StatusCode::UNAUTHORIZED, StatusCode::OK)
+    );
+    // A gate takes one verifier or a set.
+    let _ = dayfly_verifier::tower::Gate::new(verifier(&a));
+    let _ = dayfly_verifier::tower::Gate::new(verifiers);
+}

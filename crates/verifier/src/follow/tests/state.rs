@@ -427,6 +427,31 @@ async fn old_keys_are_not_used_and_an_old_feed_is_stale() {
         verify(&verifier, &sts.token()).unwrap_err(),
         RejectionCode::RevocationStale
     );
+    // Nor where the statement itself has expired, however young it is.
+    let expired = Statement {
+        iss: sts.url().to_owned(),
+        epoch: "e1".to_owned(),
+        from: "5-0".to_owned(),
+        to: "5-0".to_owned(),
+        as_of: ago(100),
+        exp: ago(70),
+        entries: entries(&[(Kind::Rule, "x")]),
+        keys_changed: false,
+        snapshot: true,
+    };
+    let mut short = bundle.clone();
+    short.statements.clear();
+    for (exp, fresh) in [(ago(70), false), (ago(0), true)] {
+        let statement = Statement {
+            exp,
+            ..expired.clone()
+        };
+        short.snapshot = sts.authority.sign_statement(&statement).unwrap();
+        write(&path, &short);
+        let verifier = from(&sts, &path).build().await.unwrap();
+        assert_eq!(verifier.revocations().len(), 1);
+        assert_eq!(verify(&verifier, &sts.token()).is_ok(), fresh);
+    }
     bundle.statements.clear();
     // Young keys and an old feed: it comes up, names what it knows, and refuses.
     bundle.keys_as_of = Some(ago(10));
