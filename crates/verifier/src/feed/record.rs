@@ -165,3 +165,81 @@ fn read(text: &str) -> Option<Statement> {
     let compact = Compact::split_within(text, MAX_STATEMENT_BYTES).ok()?;
     Statement::parse(&compact.payload_bytes().ok()?).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn statement(from: u64, to: u64, snapshot: bool) -> Statement {
+        Statement {
+            iss: String::new(),
+            epoch: "e1".to_owned(),
+            from: from.to_string(),
+            to: to.to_string(),
+            as_of: UnixTime::from_secs(to),
+            exp: UnixTime::from_secs(to + 3600),
+            entries: vec![],
+            keys_changed: false,
+            snapshot,
+        }
+    }
+
+    fn applied(to: u64) -> Outcome {
+        Outcome::Applied { to: to.to_string() }
+    }
+
+    fn length(record: &Record) -> usize {
+        let texts = record.statements.iter().chain(&record.older);
+        texts.map(String::len).sum::<usize>() + record.snapshot.len()
+    }
+
+    #[test]
+    fn a_record_that_is_full_waits_for_a_snapshot() {
+        let mut record = Record::default();
+        assert!(
+            !record.note("too early", &statement(0, 1, false), &applied(1), false),
+            "nothing follows upon nothing"
+        );
+        assert!(record.note("snapshot", &statement(0, 1, true), &applied(1), false));
+        let text = "x".repeat(MAX_STATEMENTS_BYTES / 4);
+        for to in 2..20 {
+            let noted = record.note(&text, &statement(to - 1, to, false), &applied(to), true);
+            // What comes after a gap would say that nothing is missing.
+            assert_eq!(noted, to < 6, "{to}");
+            assert_eq!(record.wants_snapshot(3600), to >= 6, "{to}");
+        }
+        assert!(!record.note("small", &statement(20, 21, false), &applied(21), true));
+        assert!(record.note("snapshot", &statement(0, 22, true), &applied(22), false));
+        assert!(!record.wants_snapshot(3600) && record.statements.is_empty());
+        assert!(record.note("small", &statement(22, 23, false), &applied(23), true));
+        // An older snapshot does not begin it again.
+        assert!(!record.note("old", &statement(0, 10, true), &applied(23), false));
+        assert_eq!(record.snapshot, "snapshot");
+    }
+
+    #[test]
+    fn what_is_kept_from_before_is_bounded() {
+        let mut record = Record::default();
+        assert!(record.note("snapshot", &statement(0, 1, true), &applied(1), false));
+        let gap = Outcome::Gap {
+            keys_changed: false,
+        };
+        for number in 0..20_u8 {
+            let text = char::from(b'a' + number)
+                .to_string()
+                .repeat(MAX_OLDER_BYTES / 5);
+            for _ in 0..2 {
+                record.note(&text, &statement(7, 8, false), &gap, true);
+            }
+        }
+        assert_eq!(record.older.len(), 5);
+        assert!(
+            record
+                .older
+                .iter()
+                .all(|text| text.as_bytes() >= b"p".as_slice())
+        );
+        assert!(length(&record) < 2 * MAX_STATEMENT_BYTES);
+        assert!(!record.note("no news", &statement(7, 8, false), &gap, false));
+    }
+}

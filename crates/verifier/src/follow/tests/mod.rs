@@ -12,4 +12,5 @@ mod keys;
 )]
 mod pki;
 mod state;
+mod state_file;
 mod sts;
