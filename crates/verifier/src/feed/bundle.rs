@@ -13,8 +13,7 @@ pub const MAX_BUNDLE_BYTES: usize = 2 * MAX_STATEMENT_BYTES + 1024 * 1024;
 
 /// All that a verifier without a network needs of an issuer: its feed keys, its token keys, and its revocations. As a
 /// file it is JSON, by serde. The first three members are documents that the issuer serves; the others are there in
-/// what [`FromIssuer::state_file`](https://docs.rs/dayfly-verifier/latest/dayfly_verifier/follow/struct.FromIssuer.html#method.state_file)
-/// keeps, and may be absent.
+/// what [`FromIssuer::state_file`](crate::follow::FromIssuer::state_file) keeps, and may be absent.
 ///
 /// The file itself is not signed: whoever can write it decides whom to trust. Its age counts as the feed's age.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

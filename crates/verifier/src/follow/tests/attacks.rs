@@ -151,8 +151,8 @@ async fn no_redirect_is_followed() {
 async fn reconnects_back_off_with_jitter() {
     let sts = Sts::start().await;
     let timing = Timing {
-        first_wait: Duration::from_millis(40),
-        longest_wait: Duration::from_millis(320),
+        first_wait: Duration::from_millis(20),
+        longest_wait: Duration::from_millis(640),
         ..quick()
     };
     sts.refuse_streams(true);
