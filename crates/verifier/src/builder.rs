@@ -2,9 +2,12 @@ use std::sync::Arc;
 
 use dayfly_keys::KeySet;
 
+use crate::core::{AcceptedAudience, Core, Limits};
 use crate::revocation::Revocations;
-use crate::verifier::{AcceptedAudience, Core, Limits, Verifier};
-use crate::{DEFAULT_LEEWAY_SECS, DEFAULT_MAX_LIFETIME_SECS, MAX_LEEWAY_SECS};
+use crate::verifier::Verifier;
+use crate::{
+    DEFAULT_CACHED_TOKENS, DEFAULT_LEEWAY_SECS, DEFAULT_MAX_LIFETIME_SECS, MAX_LEEWAY_SECS,
+};
 
 /// Where a verifier learns of revocations. There is no default: the choice is the API's, and visible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +63,7 @@ pub struct VerifierBuilder {
     leeway_secs: u64,
     max_lifetime_secs: u64,
     max_staleness_secs: Option<u64>,
+    cached_tokens: usize,
 }
 
 impl VerifierBuilder {
@@ -75,6 +79,7 @@ impl VerifierBuilder {
             leeway_secs: DEFAULT_LEEWAY_SECS,
             max_lifetime_secs: DEFAULT_MAX_LIFETIME_SECS,
             max_staleness_secs: None,
+            cached_tokens: DEFAULT_CACHED_TOKENS,
         }
     }
 
@@ -140,6 +145,14 @@ impl VerifierBuilder {
         self
     }
 
+    /// How many verified tokens are remembered, so that the signature of one that comes again is not computed again;
+    /// [`DEFAULT_CACHED_TOKENS`] if not called, and none with 0. Times, binding and revocation are checked each time.
+    /// A token takes about 3 KiB.
+    pub const fn cached_tokens(mut self, tokens: usize) -> Self {
+        self.cached_tokens = tokens;
+        self
+    }
+
     /// The verifier.
     ///
     /// # Errors
@@ -148,8 +161,7 @@ impl VerifierBuilder {
         if self.issuer.is_empty() {
             return Err(BuildError::IssuerEmpty);
         }
-        let named_well = !self.audiences.iter().any(String::is_empty);
-        let audience = if self.any_audience && named_well {
+        let audience = if self.any_audience {
             AcceptedAudience::Any
         } else {
             AcceptedAudience::one_of(self.audiences)?
@@ -168,6 +180,7 @@ impl VerifierBuilder {
             max_lifetime_secs: self.max_lifetime_secs,
             max_staleness_secs: self.max_staleness_secs,
             any_binding: self.any_binding,
+            cached_tokens: self.cached_tokens,
         };
         let revocations = self.revocations.unwrap_or_default();
         Ok(Verifier::of(Core::new(
@@ -178,18 +191,5 @@ impl VerifierBuilder {
             self.keys,
             revocations,
         )))
-    }
-}
-
-impl AcceptedAudience {
-    /// At least one, and none that is empty: a verifier without an audience would accept tokens for other APIs.
-    pub(crate) fn one_of(audiences: Vec<String>) -> Result<Self, BuildError> {
-        if audiences.is_empty() {
-            Err(BuildError::AudienceMissing)
-        } else if audiences.iter().any(String::is_empty) {
-            Err(BuildError::AudienceEmpty)
-        } else {
-            Ok(Self::OneOf(audiences))
-        }
     }
 }

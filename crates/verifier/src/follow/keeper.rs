@@ -10,8 +10,8 @@ use tracing::{info, warn};
 
 use super::keys::Chain;
 use super::state;
+use crate::core::Core;
 use crate::feed::{Bundle, Outcome, Record};
-use crate::verifier::Core;
 
 /// Keeps the last good state of an issuer, and writes it to the state file now and then.
 pub(super) struct Keeper {

@@ -17,9 +17,10 @@ use super::keys::{Chain, KeyFollower, drop_keys};
 use super::metadata::{self, Endpoints};
 use super::state::{self, Recalled, StateError};
 use crate::builder::RevocationSource;
+use crate::core::Core;
 use crate::feed::FeedState;
 use crate::fetch::Fetcher;
-use crate::verifier::{Core, Verifier};
+use crate::verifier::Verifier;
 
 /// How to begin to follow an issuer: at once, or from what is known already.
 pub(super) struct Plan {

@@ -10,8 +10,8 @@ use dayfly_keys::KeySet;
 use dayfly_token::UnixTime;
 
 use crate::MAX_LEEWAY_SECS;
+use crate::core::Core;
 use crate::feed::{Bundle, BundleError, FeedState, MAX_BUNDLE_BYTES, Record};
-use crate::verifier::Core;
 
 /// Why the state file was not used.
 #[derive(Debug, thiserror::Error)]

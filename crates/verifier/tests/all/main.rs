@@ -10,6 +10,7 @@
 )]
 
 mod attacks;
+mod cache;
 mod claims;
 mod clocks;
 mod compile_fail;
