@@ -183,7 +183,7 @@ impl FromIssuer {
     /// be reached when the verifier is built, it comes up from the file and follows as soon as it can: the statements
     /// are verified again, their age counts as the feed's age, and keys that the issuer confirmed more than an hour ago
     /// are not used. Where the issuer can be reached, the file only adds revocations that it knows. An issuer that does not
-    /// answer delays such a start by 10 s.
+    /// answer delays such a start by 10 s. The signed texts are held in memory as well.
     ///
     /// The file says whom to trust, as an operator's file does. On Unix it is therefore refused unless it belongs to
     /// this process's user or to root, and nobody else may write it or replace it; keep it in a directory of its own. A
