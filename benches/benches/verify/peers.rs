@@ -109,7 +109,8 @@ fn add_oauth_resource_server<'a>(suite: &mut Suite<'a>, algorithm: Algorithm, to
         issuer: ISSUER.to_owned(),
         audience: AUDIENCE.to_owned(),
         resource: AUDIENCE.to_owned(),
-        algorithms: Some(vec![algorithm.name().to_owned()]),
+        require_at_jwt: true,
+        algorithms: vec![algorithm.name().to_owned()],
         ..OAuthConfig::default()
     };
     let config = config.resolve(KeyNaming::Dotted("oauth")).unwrap().unwrap();

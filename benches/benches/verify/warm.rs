@@ -35,9 +35,9 @@ pub(crate) fn run(table: &mut Table, now: UnixTime) {
         verify(token);
     }
 
+    let mut order = shuffled();
     let mut suite = Suite::default();
     suite.add("one", || verify(&tokens[0]));
-    let mut order = shuffled();
     suite.add("all", || verify(&tokens[order.next().unwrap()]));
     let medians = suite.run();
     let mut row = |name: &str, value, unit, target| table.absolute(name, value, unit, target);

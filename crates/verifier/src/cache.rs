@@ -1,13 +1,13 @@
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use dayfly_token::UnixTime;
 
-use crate::verified::Checked;
+use crate::verified::{Checked, Handle};
 
-/// Places of one set: their tags share a cache line, so that a miss costs one.
+/// Places of one set: their tags share a cache line.
 const PLACES: usize = 8;
 
 /// Characters at a token's end that its tag is made of: 128 bits of the signature, which nobody but the issuer chooses.
@@ -16,14 +16,17 @@ const TAG_CHARACTERS: usize = 22;
 /// Longest token that is kept: twice what an issuer of ours mints. It bounds what the cache can hold.
 const MAX_CACHED_BYTES: usize = 4 * 1024;
 
+/// Threads that can hand out one token without waiting for each other.
+const STRIPES: usize = 16;
+
 /// Tokens that were verified lately, so that the signature of a token that comes again is not computed again.
 ///
 /// What is kept of a token is what does not change: its form, its signature, its claims, under keys and audiences of
 /// one generation. Times, binding and revocation are checked each time. Only verified tokens come in, so a stranger
 /// evicts nothing; a lookup compares the whole token, so a tag that collides costs a verification and no more.
 ///
-/// Reads take no lock and allocate nothing. Two writers that meet in one place leave a tag that leads to another token:
-/// a miss.
+/// Reads take no lock and allocate nothing. A token may stand in either of two sets, so that while half of the places
+/// are free, none is turned out. Two writers that meet in one place leave a tag that leads to another token: a miss.
 pub(crate) struct Cache {
     sets: Box<[Set]>,
     /// Keys the tags, so that nobody can aim at a set.
@@ -34,11 +37,17 @@ pub(crate) struct Cache {
 struct Set {
     /// 0 where nothing is.
     tags: [AtomicU64; PLACES],
-    tokens: [ArcSwapOption<Checked>; PLACES],
+    tokens: [ArcSwapOption<Kept>; PLACES],
+}
+
+/// A token, and the handles to it that were given out: each thread counts its references in a place of its own.
+struct Kept {
+    token: Arc<Checked>,
+    handles: [OnceLock<Arc<Handle>>; STRIPES],
 }
 
 impl Cache {
-    /// A cache with room for `capacity` tokens at least; none with 0.
+    /// A cache with room for about `capacity` tokens; for none with 0.
     pub(crate) fn new(capacity: usize) -> Self {
         let sets = match capacity {
             0 => 0,
@@ -51,58 +60,135 @@ impl Cache {
     }
 
     /// What is known of exactly this token under this generation.
-    pub(crate) fn find(&self, token: &str, generation: u64) -> Option<Arc<Checked>> {
-        let (set, tag) = self.place(token)?;
-        for (known, place) in set.tags.iter().zip(&set.tokens) {
+    pub(crate) fn find(&self, token: &str, generation: u64) -> Option<Arc<Handle>> {
+        let tag = self.tag(token)?;
+        self.sets(tag)
+            .into_iter()
+            .flatten()
+            .find_map(|set| set.find(tag, token, generation))
+    }
+
+    /// Keeps a token that was verified, in the place of one that is worth less.
+    pub(crate) fn insert(&self, handle: &Arc<Handle>, now: UnixTime) {
+        let token = handle.checked();
+        if token.text.len() > MAX_CACHED_BYTES {
+            return;
+        }
+        let Some(tag) = self.tag(&token.text) else {
+            return;
+        };
+        let sets = self.sets(tag).into_iter().flatten();
+        let cheapest = sets
+            .flat_map(|set| set.offers(tag, token, now))
+            .min_by_key(|offer| offer.price);
+        if let Some(Offer { set, place, .. }) = cheapest
+            && let (Some(kept), Some(known)) = (set.tokens.get(place), set.tags.get(place))
+        {
+            kept.store(Some(Arc::new(Kept::new(handle))));
+            known.store(tag, Ordering::Release);
+        }
+    }
+
+    /// The name of a token in here; `None` for what is too short to be one.
+    fn tag(&self, token: &str) -> Option<u64> {
+        let bytes = token.as_bytes();
+        let end = bytes.get(bytes.len().checked_sub(TAG_CHARACTERS)?..)?;
+        Some(self.hasher.hash_one(end) | 1)
+    }
+
+    /// The sets that a token may stand in; none without a cache.
+    fn sets(&self, tag: u64) -> [Option<&Set>; 2] {
+        let last = self.sets.len().wrapping_sub(1);
+        [32, 8].map(|shift| {
+            let number = usize::try_from(tag >> shift).unwrap_or_default();
+            self.sets.get(number & last)
+        })
+    }
+}
+
+/// A place that a token could take, and what that costs: the sets that are less full, and the places that hold less,
+/// come first.
+struct Offer<'a> {
+    set: &'a Set,
+    place: usize,
+    price: (u8, u64),
+}
+
+impl Set {
+    fn find(&self, tag: u64, token: &str, generation: u64) -> Option<Arc<Handle>> {
+        for (known, place) in self.tags.iter().zip(&self.tokens) {
             if known.load(Ordering::Acquire) != tag {
                 continue;
             }
             let kept = place.load();
             // Not in constant time: whoever comes this far has the tag, which is the token's own signature.
             if let Some(kept) = &*kept
-                && kept.generation == generation
-                && *kept.text == *token
+                && kept.token.generation == generation
+                && *kept.token.text == *token
             {
-                return Some(Arc::clone(kept));
+                return Some(kept.handle());
             }
         }
         None
     }
 
-    /// Keeps a token that was verified, in the place of one that is worth less.
-    pub(crate) fn insert(&self, token: Arc<Checked>, now: UnixTime) {
-        if token.text.len() > MAX_CACHED_BYTES {
-            return;
-        }
-        let Some((set, tag)) = self.place(&token.text) else {
-            return;
-        };
-        let places = set.tags.iter().zip(&set.tokens);
-        let cheapest = places.min_by_key(|(known, place)| {
-            let kept = place.load();
-            match &*kept {
-                _ if known.load(Ordering::Relaxed) == tag => 0,
-                Some(kept) if kept.generation == token.generation && now < kept.claims.exp => {
-                    kept.claims.exp.as_secs()
+    fn offers(&self, tag: u64, token: &Checked, now: UnixTime) -> impl Iterator<Item = Offer<'_>> {
+        let taken = self
+            .tags
+            .iter()
+            .filter(|known| known.load(Ordering::Relaxed) != 0)
+            .count();
+        let places = self.tags.iter().zip(&self.tokens).enumerate();
+        let generation = token.generation;
+        places.map(move |(place, (known, kept))| {
+            let price = match &*kept.load() {
+                // The same token, or one that nobody can use.
+                _ if known.load(Ordering::Relaxed) == tag => (0, 0),
+                None => (1, u64::try_from(taken).unwrap_or(u64::MAX)),
+                Some(kept)
+                    if kept.token.generation != generation || now >= kept.token.claims.exp =>
+                {
+                    (2, 0)
                 }
-                _ => 1,
+                Some(kept) => (3, kept.token.claims.exp.as_secs()),
+            };
+            Offer {
+                set: self,
+                place,
+                price,
             }
-        });
-        if let Some((known, place)) = cheapest {
-            place.store(Some(token));
-            known.store(tag, Ordering::Release);
+        })
+    }
+}
+
+impl Kept {
+    fn new(handle: &Arc<Handle>) -> Self {
+        let kept = Self {
+            token: Arc::clone(handle.checked()),
+            handles: Default::default(),
+        };
+        if let Some(first) = kept.handles.get(stripe()) {
+            let _ = first.set(Arc::clone(handle));
         }
+        kept
     }
 
-    /// The set of a token and its tag in there; `None` if nothing is kept.
-    fn place(&self, token: &str) -> Option<(&Set, u64)> {
-        let bytes = token.as_bytes();
-        let end = bytes.get(bytes.len().checked_sub(TAG_CHARACTERS)?..)?;
-        let tag = self.hasher.hash_one(end) | 1;
-        let set = usize::try_from(tag >> 32).unwrap_or_default();
-        let set = self.sets.get(set & self.sets.len().checked_sub(1)?)?;
-        Some((set, tag))
+    fn handle(&self) -> Arc<Handle> {
+        let new = || Arc::new(Handle::new(Arc::clone(&self.token)));
+        match self.handles.get(stripe()) {
+            Some(own) => Arc::clone(own.get_or_init(new)),
+            None => new(),
+        }
     }
+}
+
+/// Which of the handles this thread counts on.
+fn stripe() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static OWN: usize = NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES;
+    }
+    OWN.with(|own| *own)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::peer::Presented;
 use crate::rejection::Rejection;
 use crate::revocation::Revocations;
 use crate::unverified::UnverifiedToken;
-use crate::verified::{Freshness, Verified};
+use crate::verified::{Freshness, Handle, Verified};
 
 /// Checks the access tokens of one issuer for one API. Cloning is cheap, and clones share keys and revocations.
 ///
@@ -62,19 +62,21 @@ impl Verifier {
         let core = &*self.core;
         let generation = core.generation();
         let known = core.cache.find(token.text(), generation);
-        let checked = match &known {
-            Some(checked) => Arc::clone(checked),
-            None => Arc::new(core.read(token.text(), generation)?),
+        let is_new = known.is_none();
+        let handle = match known {
+            Some(handle) => handle,
+            None => Arc::new(Handle::new(Arc::new(core.read(token.text(), generation)?))),
         };
+        let checked = handle.checked();
         core.check_times(&checked.claims, now)?;
         core.check_confirmation(&checked.claims, presented)?;
-        core.check_revocation(&checked)?;
+        core.check_revocation(checked)?;
         let freshness = core.freshness(now)?;
-        if known.is_none() {
-            core.cache.insert(Arc::clone(&checked), now);
+        if is_new {
+            core.cache.insert(&handle, now);
         }
         Ok(Verified {
-            token: checked,
+            token: handle,
             freshness,
         })
     }

@@ -17,6 +17,7 @@ mod compile_fail;
 mod confirmations;
 mod feed;
 mod fixture;
+mod fuzz;
 mod issuers;
 mod layer;
 mod parsing;
