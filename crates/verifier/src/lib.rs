@@ -18,6 +18,7 @@ mod staleness;
 mod unverified;
 mod verified;
 mod verifier;
+mod verifiers;
 
 #[cfg(feature = "axum")]
 pub mod axum;
@@ -50,6 +51,7 @@ pub use revocation::Revocations;
 pub use unverified::UnverifiedToken;
 pub use verified::{Freshness, Verified};
 pub use verifier::Verifier;
+pub use verifiers::{MAX_ISSUERS, TooManyIssuers, Verifiers};
 
 // What appears in the signatures above, so that users need no second dependency for it.
 pub use dayfly_keys::{JwkSet, KeySet};

@@ -11,7 +11,7 @@ use super::dialect::{Behind, Dialect};
 use super::metadata::ResourceMetadata;
 use super::metrics::Metrics;
 use super::refusal::Refusal;
-use crate::{PeerCertificate, Presented, UnverifiedToken, Verified, Verifier};
+use crate::{PeerCertificate, Presented, UnverifiedToken, Verified, Verifiers};
 
 /// Decides about requests: the token in the `Authorization: Bearer` header, with the [`PeerCertificate`] among the
 /// request's extensions as the proof for bound tokens.
@@ -25,7 +25,7 @@ pub struct Gate {
 
 #[derive(Clone)]
 struct Shared {
-    verifier: Verifier,
+    verifiers: Verifiers,
     behind: Arc<Behind>,
     scopes: Vec<String>,
     clock: fn() -> UnixTime,
@@ -33,11 +33,11 @@ struct Shared {
 }
 
 impl Gate {
-    /// A gate that lets in what `verifier` accepts.
-    pub fn new(verifier: Verifier) -> Self {
+    /// A gate that lets in what `verifiers` accept: one verifier, or a set for several issuers.
+    pub fn new(verifiers: impl Into<Verifiers>) -> Self {
         Self {
             shared: Arc::new(Shared {
-                verifier,
+                verifiers: verifiers.into(),
                 behind: Arc::default(),
                 scopes: Vec::new(),
                 clock: crate::rim::now,
@@ -161,7 +161,7 @@ impl Gate {
     fn verify(&self, token: &str, peer: Option<&PeerCertificate>) -> Result<Verified, Refusal> {
         let shared = &*self.shared;
         shared
-            .verifier
+            .verifiers
             .verify(
                 UnverifiedToken::new(token),
                 &Presented { peer },
