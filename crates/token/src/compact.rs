@@ -94,10 +94,10 @@ impl<'a> Compact<'a> {
                 limit,
             });
         }
-        // A fold without a branch, which the compiler turns into vector instructions; `all` would not be.
         if !token
-            .bytes()
-            .fold(true, |allowed, byte| allowed & is_allowed(byte))
+            .as_bytes()
+            .iter()
+            .fold(true, |allowed, byte| allowed & is_allowed(*byte))
         {
             let offset = token
                 .bytes()
@@ -105,9 +105,7 @@ impl<'a> Compact<'a> {
                 .unwrap_or_default();
             return Err(CompactError::Character { offset });
         }
-        let dots = token
-            .bytes()
-            .fold(0_usize, |dots, byte| dots + usize::from(byte == b'.'));
+        let dots = memchr::memchr_iter(b'.', token.as_bytes()).count();
         let parts = token
             .rsplit_once('.')
             .and_then(|(input, signature)| Some((input, input.split_once('.')?, signature)));

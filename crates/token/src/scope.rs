@@ -1,4 +1,3 @@
-use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -28,9 +27,10 @@ impl Scope {
     }
 }
 
-/// Up to 64 scopes, on the wire as one string with single spaces; the empty string is the empty set.
+/// Up to 64 scopes in the order of their bytes, on the wire as one string with single spaces; the empty string is the
+/// empty set.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ScopeSet(BTreeSet<Scope>);
+pub struct ScopeSet(Vec<Scope>);
 
 impl ScopeSet {
     /// The set of `scopes`; one that comes twice is there once.
@@ -38,26 +38,37 @@ impl ScopeSet {
     /// # Errors
     /// If there are more than 64.
     pub fn new(scopes: impl IntoIterator<Item = Scope>) -> Result<Self, NameError> {
-        let mut set = BTreeSet::new();
+        let mut set = Self::default();
         for scope in scopes {
             set.insert(scope);
             if set.len() > MAX_SCOPES {
                 return Err(NameError::TooManyScopes);
             }
         }
-        Ok(Self(set))
+        Ok(set)
+    }
+
+    /// Whether it was new.
+    fn insert(&mut self, scope: Scope) -> bool {
+        let Err(place) = self.0.binary_search(&scope) else {
+            return false;
+        };
+        self.0.insert(place, scope);
+        true
     }
 
     /// Whether every scope of this set is also in `other`.
     #[must_use]
     pub fn is_subset(&self, other: &Self) -> bool {
-        self.0.is_subset(&other.0)
+        self.0.iter().all(|scope| other.contains(scope.as_str()))
     }
 
     /// Whether `scope` is in the set.
     #[must_use]
     pub fn contains(&self, scope: &str) -> bool {
-        self.0.contains(scope)
+        self.0
+            .binary_search_by(|known| known.as_str().cmp(scope))
+            .is_ok()
     }
 
     /// The scopes, in the order of their bytes.
@@ -80,7 +91,7 @@ impl ScopeSet {
 
 impl<'a> IntoIterator for &'a ScopeSet {
     type Item = &'a Scope;
-    type IntoIter = std::collections::btree_set::Iter<'a, Scope>;
+    type IntoIter = std::slice::Iter<'a, Scope>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.0.iter()
@@ -103,9 +114,9 @@ impl FromStr for ScopeSet {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let mut set = BTreeSet::new();
+        let mut set = Self::default();
         if text.is_empty() {
-            return Ok(Self(set));
+            return Ok(set);
         }
         for scope in text.split(' ') {
             if set.len() == MAX_SCOPES {
@@ -117,7 +128,7 @@ impl FromStr for ScopeSet {
                 });
             }
         }
-        Ok(Self(set))
+        Ok(set)
     }
 }
 

@@ -1,5 +1,11 @@
 //! What every type that is a string on the wire has in common.
 
+use std::fmt;
+use std::marker::PhantomData;
+use std::str::FromStr;
+
+use serde::de::Visitor;
+
 /// serde as a string, through `Display` and `FromStr`, so that nothing enters that the parser refuses.
 macro_rules! serde_as_text {
     ($name:ty) => {
@@ -11,12 +17,25 @@ macro_rules! serde_as_text {
 
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                <String as serde::Deserialize>::deserialize(deserializer)?
-                    .parse()
-                    .map_err(serde::de::Error::custom)
+                deserializer.deserialize_str($crate::text::Text(std::marker::PhantomData))
             }
         }
     };
+}
+
+/// Reads a string without a copy of its own, and parses it.
+pub(crate) struct Text<T>(pub(crate) PhantomData<T>);
+
+impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Text<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
 }
 
 /// A checked string: `as_str`, `Display`, `FromStr`, `TryFrom`, `AsRef`, `Borrow` and serde.

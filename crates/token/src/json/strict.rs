@@ -356,7 +356,9 @@ const FEW_NAMES: usize = 16;
 struct Names<'de> {
     /// A bit for each name: while its bit is free, a name is new, and nothing needs to be compared.
     seen: u64,
-    few: Vec<Cow<'de, str>>,
+    few: [&'de str; FEW_NAMES],
+    count: usize,
+    /// Those that found no room, and those with escapes.
     many: BTreeSet<Cow<'de, str>>,
 }
 
@@ -364,17 +366,24 @@ impl<'de> Names<'de> {
     /// Takes a name up, or gives it back if it is there already.
     fn insert(&mut self, name: Cow<'de, str>) -> Result<(), Cow<'de, str>> {
         let bit = bit_of(&name);
-        let known = self.seen & bit != 0 && (self.few.contains(&name) || self.many.contains(&name));
-        if known {
+        if self.seen & bit != 0 && self.contains(&name) {
             return Err(name);
         }
         self.seen |= bit;
-        if self.few.len() < FEW_NAMES {
-            self.few.push(name);
-        } else {
-            self.many.insert(name);
+        match (&name, self.few.get_mut(self.count)) {
+            (Cow::Borrowed(name), Some(place)) => {
+                *place = name;
+                self.count += 1;
+            }
+            _ => {
+                self.many.insert(name);
+            }
         }
         Ok(())
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.few.iter().take(self.count).any(|known| *known == name) || self.many.contains(name)
     }
 }
 
@@ -383,5 +392,8 @@ fn bit_of(name: &str) -> u64 {
     let bytes = name.as_bytes();
     let end = |byte: Option<&u8>| u32::from(byte.copied().unwrap_or_default());
     let length = u32::try_from(bytes.len()).unwrap_or_default();
-    1 << ((length * 7 + end(bytes.first()) * 5 + end(bytes.last())) % 64)
+    1 << (length
+        .wrapping_mul(7)
+        .wrapping_add(end(bytes.first()) * 5 + end(bytes.last()))
+        % 64)
 }
