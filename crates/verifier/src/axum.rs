@@ -28,6 +28,7 @@
 
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
@@ -36,7 +37,7 @@ use http::request::Parts;
 use tracing::error;
 
 use crate::Verified;
-use crate::tower::{Challenge, ResourceMetadata};
+use crate::tower::{Challenge, Terms};
 
 /// The verified caller of a request.
 #[derive(Clone, Debug)]
@@ -60,7 +61,7 @@ pub struct Turned(Reason);
 
 #[derive(Debug)]
 enum Reason {
-    Challenge(Challenge, Option<ResourceMetadata>),
+    Challenge(Challenge, Arc<Terms>),
     /// The route has no layer: a mistake in the program, never an open door.
     Unprotected,
 }
@@ -89,7 +90,7 @@ impl<R: RequiredScope, S: Send + Sync> FromRequestParts<S> for Scoped<R> {
         };
         Err(Turned(Reason::Challenge(
             challenge,
-            parts.extensions.get().cloned(),
+            parts.extensions.get().cloned().unwrap_or_default(),
         )))
     }
 }
@@ -113,9 +114,7 @@ impl<S> Deref for Scoped<S> {
 impl IntoResponse for Turned {
     fn into_response(self) -> Response {
         match self.0 {
-            Reason::Challenge(challenge, metadata) => {
-                challenge.response(metadata.as_ref().map(|metadata| &*metadata.0))
-            }
+            Reason::Challenge(challenge, terms) => challenge.response_by(&terms),
             Reason::Unprotected => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         }
     }

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use dayfly_keys::KeySet;
 
+use crate::dpop;
 use crate::revocation::Revocations;
 use crate::verifier::{AcceptedAudience, Core, Limits, Verifier};
 use crate::{DEFAULT_LEEWAY_SECS, DEFAULT_MAX_LIFETIME_SECS, MAX_LEEWAY_SECS};
@@ -60,6 +61,7 @@ pub struct VerifierBuilder {
     leeway_secs: u64,
     max_lifetime_secs: u64,
     max_staleness_secs: Option<u64>,
+    dpop: dpop::Policy,
 }
 
 impl VerifierBuilder {
@@ -75,6 +77,7 @@ impl VerifierBuilder {
             leeway_secs: DEFAULT_LEEWAY_SECS,
             max_lifetime_secs: DEFAULT_MAX_LIFETIME_SECS,
             max_staleness_secs: None,
+            dpop: dpop::Policy::new(),
         }
     }
 
@@ -139,6 +142,12 @@ impl VerifierBuilder {
         self
     }
 
+    /// How the proofs of tokens that are bound to a key are checked; [`dpop::Policy::new`] if not called.
+    pub fn dpop(mut self, policy: dpop::Policy) -> Self {
+        self.dpop = policy;
+        self
+    }
+
     /// The verifier.
     ///
     /// # Errors
@@ -178,6 +187,7 @@ impl VerifierBuilder {
             limits,
             self.keys,
             revocations,
+            dpop::Checker::new(self.dpop),
         )))
     }
 }

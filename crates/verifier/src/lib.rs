@@ -2,6 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod builder;
+pub mod dpop;
 pub mod feed;
 pub mod manual;
 mod peer;

@@ -11,6 +11,7 @@ use dayfly_token::{
 };
 
 use crate::builder::{RevocationSource, VerifierBuilder};
+use crate::dpop;
 use crate::peer::Presented;
 use crate::rejection::{Reason, Rejection};
 use crate::revocation::{Facts, Revocations};
@@ -49,6 +50,7 @@ pub(crate) struct Core {
     published_lifetime_secs: AtomicU64,
     keys: ArcSwap<KeySet>,
     revocations: Arc<Revocations>,
+    dpop: dpop::Checker,
     /// A token asked for a key, or a lifetime, that the issuer may have published since.
     #[cfg(feature = "http")]
     pub(crate) refresh_wanted: tokio::sync::Notify,
@@ -104,10 +106,12 @@ impl Verifier {
         let (kid, claims) = core.authenticate(&keys, token.text())?;
         core.check_issuer_and_audience(&claims)?;
         core.check_times(&claims, now)?;
-        if !core.limits.any_binding {
-            check_confirmation(&claims, presented)?;
-        }
+        let proof = core.check_confirmation(&claims, token.text(), presented, now)?;
         let freshness = core.check_revocation(&kid, &claims, now)?;
+        // Last of all: a request that is refused for another reason uses up no proof and no room for one.
+        if let Some(proof) = proof {
+            core.dpop.spend(&proof, now).map_err(Reason::from)?;
+        }
         Ok(Verified {
             token: Arc::new(Checked { kid, claims }),
             freshness,
@@ -162,6 +166,13 @@ impl Verifier {
         self.core.freshness(now).ok()
     }
 
+    /// A fresh nonce for the clients' `DPoP` proofs, if the [policy](dpop::Policy::require_nonce) requires one: the
+    /// value of the header `DPoP-Nonce`.
+    #[must_use]
+    pub fn dpop_nonce(&self, now: UnixTime) -> Option<String> {
+        self.core.dpop.nonce(now)
+    }
+
     #[cfg(feature = "http")]
     pub(crate) const fn core(&self) -> &Arc<Core> {
         &self.core
@@ -185,6 +196,7 @@ impl Core {
         limits: Limits,
         keys: KeySet,
         revocations: Arc<Revocations>,
+        dpop: dpop::Checker,
     ) -> Self {
         Self {
             issuer,
@@ -194,6 +206,7 @@ impl Core {
             limits,
             keys: ArcSwap::from_pointee(keys),
             revocations,
+            dpop,
             #[cfg(feature = "http")]
             refresh_wanted: tokio::sync::Notify::new(),
         }
@@ -336,6 +349,29 @@ impl Core {
         Ok(())
     }
 
+    /// A proof that holds comes back, for [`dpop::Checker::spend`].
+    fn check_confirmation(
+        &self,
+        claims: &Claims,
+        token: &str,
+        presented: &Presented<'_>,
+        now: UnixTime,
+    ) -> Result<Option<dpop::Unspent>, Reason> {
+        if self.limits.any_binding {
+            return Ok(None);
+        }
+        match (&claims.cnf, &presented.proof) {
+            (Some(Confirmation::KeyThumbprint(key)), Some(proof)) => {
+                Ok(Some(self.dpop.check(proof, token, key, now)?))
+            }
+            // RFC 9449 section 7.2: a bound token that comes as a bearer token MUST be refused.
+            (Some(Confirmation::KeyThumbprint(_)), None) => Err(Reason::ProofMissing),
+            // RFC 9449 section 7.1: the key of the proof MUST be the one that the token is bound to.
+            (_, Some(_)) => Err(Reason::TokenUnbound),
+            (cnf, None) => check_peer(cnf.as_ref(), presented).map(|()| None),
+        }
+    }
+
     fn check_revocation(
         &self,
         kid: &str,
@@ -385,9 +421,10 @@ impl Core {
 }
 
 /// RFC 8705 section 3 and RFC 7800 section 3.1: a bound token is worth nothing without the proof.
-fn check_confirmation(claims: &Claims, presented: &Presented<'_>) -> Result<(), Reason> {
-    let (bound_to, proven) = match &claims.cnf {
-        None => return Ok(()),
+fn check_peer(cnf: Option<&Confirmation>, presented: &Presented<'_>) -> Result<(), Reason> {
+    let (bound_to, proven) = match cnf {
+        // The proof of a key is no matter of the connection.
+        None | Some(Confirmation::KeyThumbprint(_)) => return Ok(()),
         Some(Confirmation::CertificateThumbprint(thumbprint)) => (
             "a client certificate",
             presented
@@ -400,7 +437,6 @@ fn check_confirmation(claims: &Claims, presented: &Presented<'_>) -> Result<(), 
                 .peer
                 .is_some_and(|peer| peer.spiffe_id() == Some(id)),
         ),
-        Some(Confirmation::KeyThumbprint(_)) => return Err(Reason::ConfirmationUnsupported),
     };
     if proven {
         return Ok(());

@@ -1,18 +1,17 @@
 use std::sync::Arc;
 
-use dayfly_token::UnixTime;
+use dayfly_token::{Confirmation, UnixTime};
 use http::request::Parts;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use tracing::{debug, warn};
 
-use super::bearer::{Bearer, hide};
-use super::challenge::Challenge;
-use crate::{
-    PeerCertificate, Presented, Rejection, RejectionCode, UnverifiedToken, Verified, Verifier,
-};
+use super::challenge::{Challenge, DPOP_NONCE, Terms};
+use super::credentials::{Credentials, hide};
+use crate::dpop::{BaseUrl, Presentation};
+use crate::{Presented, Rejection, UnverifiedToken, Verified, Verifier};
 
-/// Decides about requests: the token in the `Authorization: Bearer` header, with the [`PeerCertificate`] among the
-/// request's extensions as the proof for bound tokens.
+/// Decides about requests: the token in the `Authorization` header, with the [`PeerCertificate`](crate::PeerCertificate)
+/// among the request's extensions, or the proof in the `DPoP` header, for bound tokens.
 ///
 /// [`VerifierLayer`](super::VerifierLayer) is a gate before a service; call [`Gate::check`] where there is no tower.
 #[derive(Clone)]
@@ -24,15 +23,11 @@ pub struct Gate {
 #[derive(Clone)]
 struct Shared {
     verifier: Verifier,
-    resource_metadata: Option<String>,
+    base_url: Option<BaseUrl>,
+    terms: Arc<Terms>,
     scopes: Vec<String>,
     clock: fn() -> UnixTime,
 }
-
-/// Where to find the API's metadata, for the challenges of the extractors.
-#[cfg(feature = "axum")]
-#[derive(Clone, Debug)]
-pub(crate) struct ResourceMetadata(pub(crate) Arc<str>);
 
 impl Gate {
     /// A gate that lets in what `verifier` accepts.
@@ -40,7 +35,8 @@ impl Gate {
         Self {
             shared: Arc::new(Shared {
                 verifier,
-                resource_metadata: None,
+                base_url: None,
+                terms: Arc::default(),
                 scopes: Vec::new(),
                 clock: crate::rim::now,
             }),
@@ -50,7 +46,19 @@ impl Gate {
     /// The URL of this API's metadata (RFC 9728), which every challenge then names.
     pub fn resource_metadata(self, url: impl Into<String>) -> Self {
         let url = url.into();
-        self.with(|shared| shared.resource_metadata = Some(url))
+        self.with(|shared| Arc::make_mut(&mut shared.terms).resource_metadata = Some(url))
+    }
+
+    /// Where clients reach this API, and with it the acceptance of tokens under the scheme `DPoP`: the URI that a proof
+    /// must name is this and the path of the request. Without it such tokens are refused.
+    ///
+    /// The path is the one that came in: axum's nested routers are seen through (feature `axum`), any other layer that
+    /// rewrites the path belongs behind the gate.
+    pub fn base_url(self, url: BaseUrl) -> Self {
+        self.with(|shared| {
+            shared.base_url = Some(url);
+            Arc::make_mut(&mut shared.terms).dpop = true;
+        })
     }
 
     /// A scope that every request behind this gate needs; may be called more than once.
@@ -72,15 +80,30 @@ impl Gate {
         }
     }
 
-    /// Decides about one request by its head.
+    /// Decides about one request by its head. A `DPoP` proof counts as used when it was accepted: check each request
+    /// once.
     ///
     /// # Errors
     /// What to answer, with [`Gate::answer`], if the request has no acceptable token.
     pub fn check(&self, parts: &Parts) -> Result<Verified, Challenge> {
-        let verified = match Bearer::of(&parts.headers, parts.uri.query()) {
-            Bearer::Token(token) => self.verify(token, parts.extensions.get())?,
-            Bearer::None => return Err(Challenge::TokenMissing),
-            Bearer::Malformed(what) => {
+        let verified = match Credentials::of(&parts.headers, parts.uri.query()) {
+            Credentials::Bearer(token) => self.verify(
+                token,
+                &Presented {
+                    peer: parts.extensions.get(),
+                    proof: None,
+                },
+            )?,
+            Credentials::Dpop { token, proof } => self.verify_with_proof(token, proof, parts)?,
+            Credentials::NoProof(what) => {
+                debug!(what, "request refused");
+                return Err(match self.shared.base_url {
+                    Some(_) => Challenge::InvalidProof,
+                    None => Challenge::TokenMissing,
+                });
+            }
+            Credentials::None => return Err(Challenge::TokenMissing),
+            Credentials::Malformed(what) => {
                 debug!(what, "request refused");
                 return Err(Challenge::InvalidRequest);
             }
@@ -92,34 +115,79 @@ impl Gate {
     /// The whole answer to a request that [`Gate::check`] turned away, with an empty body.
     #[must_use]
     pub fn answer<B: Default>(&self, challenge: &Challenge) -> Response<B> {
-        challenge.response(self.shared.resource_metadata.as_deref())
+        let mut response = challenge.response_by(&self.shared.terms);
+        if matches!(challenge, Challenge::UseNonce)
+            && let Some(nonce) = self.nonce()
+        {
+            response.headers_mut().insert(DPOP_NONCE, nonce);
+        }
+        response
     }
 
     /// [`Gate::check`], after which the request carries the [`Verified`] among its extensions, and no log prints its
-    /// token.
+    /// token or proof.
     pub(super) fn admit<B>(&self, request: Request<B>) -> Result<Request<B>, Challenge> {
         let (mut parts, body) = request.into_parts();
         let verified = self.check(&parts)?;
         hide(&mut parts);
         parts.extensions.insert(verified);
+        // For the challenges of the extractors.
         #[cfg(feature = "axum")]
-        if let Some(url) = &self.shared.resource_metadata {
-            parts
-                .extensions
-                .insert(ResourceMetadata(url.as_str().into()));
-        }
+        parts.extensions.insert(Arc::clone(&self.shared.terms));
         Ok(Request::from_parts(parts, body))
     }
 
-    fn verify(&self, token: &str, peer: Option<&PeerCertificate>) -> Result<Verified, Challenge> {
+    /// The nonce for the next proof of whoever sent an admitted request with one, so that no request is spent on asking
+    /// for it (RFC 9449 section 8.2).
+    pub(super) fn nonce_for<B>(&self, request: &Request<B>) -> Option<HeaderValue> {
+        let verified: &Verified = request.extensions().get()?;
+        match verified.confirmation()? {
+            Confirmation::KeyThumbprint(_) => self.nonce(),
+            _ => None,
+        }
+    }
+
+    fn nonce(&self) -> Option<HeaderValue> {
+        let nonce = self.shared.verifier.dpop_nonce((self.shared.clock)())?;
+        HeaderValue::try_from(nonce).ok()
+    }
+
+    /// RFC 9449 section 7.1. What is compared with the proof is configured, but for method and path.
+    fn verify_with_proof(
+        &self,
+        token: &str,
+        proof: &str,
+        parts: &Parts,
+    ) -> Result<Verified, Challenge> {
+        let Some(base_url) = &self.shared.base_url else {
+            debug!(
+                "a DPoP token is refused: this gate has no `base_url` to compare its proof with"
+            );
+            return Err(Challenge::TokenMissing);
+        };
+        let Some(uri) = base_url.uri_of(path_of(parts)) else {
+            debug!("a DPoP token is refused: the request is for no path");
+            return Err(Challenge::InvalidProof);
+        };
+        let proof = Presentation {
+            proof,
+            method: parts.method.as_str(),
+            uri: &uri,
+        };
+        self.verify(
+            token,
+            &Presented {
+                peer: parts.extensions.get(),
+                proof: Some(proof),
+            },
+        )
+    }
+
+    fn verify(&self, token: &str, presented: &Presented<'_>) -> Result<Verified, Challenge> {
         let shared = &*self.shared;
         shared
             .verifier
-            .verify(
-                UnverifiedToken::new(token),
-                &Presented { peer },
-                (shared.clock)(),
-            )
+            .verify(UnverifiedToken::new(token), presented, (shared.clock)())
             .map_err(|rejection| {
                 log(&rejection);
                 Challenge::of(rejection.code())
@@ -138,15 +206,29 @@ impl Gate {
     }
 }
 
-/// The operator learns why; a state that is too old is theirs to mend.
+/// The path as it came in. A nested router of axum cuts its prefix off the URI, and keeps the original beside it.
+fn path_of(parts: &Parts) -> &str {
+    #[cfg(feature = "axum")]
+    if let Some(original) = parts.extensions.get::<axum::extract::OriginalUri>() {
+        return original.path();
+    }
+    parts.uri.path()
+}
+
+/// The operator learns why; a state that is too old, or a store that is too small, is theirs to mend.
 fn log(rejection: &Rejection) {
-    let (code, cause) = (
-        rejection.code(),
-        std::error::Error::source(rejection).map(ToString::to_string),
-    );
-    if code == RejectionCode::RevocationStale {
-        warn!(code = code.as_str(), reason = %rejection, "tokens are refused");
+    let (code, cause) = (rejection.code(), causes_of(rejection));
+    if Challenge::of(code) == Challenge::Unavailable {
+        warn!(code = code.as_str(), reason = %rejection, cause, "tokens are refused");
     } else {
         debug!(code = code.as_str(), reason = %rejection, cause, "token refused");
     }
+}
+
+/// The sources of an error, outermost first.
+fn causes_of(rejection: &Rejection) -> Option<String> {
+    let first = std::error::Error::source(rejection)?;
+    let chain = std::iter::successors(Some(first), |error| error.source());
+    let causes: Vec<_> = chain.map(ToString::to_string).collect();
+    Some(causes.join(": "))
 }

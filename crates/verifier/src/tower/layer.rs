@@ -3,12 +3,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use dayfly_token::UnixTime;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::challenge::DPOP_NONCE;
 use super::gate::Gate;
 use crate::Verifier;
+use crate::dpop::BaseUrl;
 
 impl Verifier {
     /// A layer that verifies the bearer token of each request and turns the others away.
@@ -42,6 +44,11 @@ impl VerifierLayer {
     /// See [`Gate::require_scope`].
     pub fn require_scope(self, scope: impl Into<String>) -> Self {
         self.gate.require_scope(scope).into()
+    }
+
+    /// See [`Gate::base_url`].
+    pub fn base_url(self, url: BaseUrl) -> Self {
+        self.gate.base_url(url).into()
     }
 
     /// See [`Gate::clock`].
@@ -83,7 +90,10 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         match self.gate.admit(request) {
-            Ok(request) => VerifyFuture(Step::Admitted(Box::pin(self.inner.call(request)))),
+            Ok(request) => {
+                let nonce = self.gate.nonce_for(&request);
+                VerifyFuture(Step::Admitted(Box::pin(self.inner.call(request)), nonce))
+            }
             Err(challenge) => VerifyFuture(Step::TurnedAway(Some(self.gate.answer(&challenge)))),
         }
     }
@@ -93,7 +103,8 @@ where
 pub struct VerifyFuture<F, R>(Step<F, R>);
 
 enum Step<F, R> {
-    Admitted(Pin<Box<F>>),
+    /// With the nonce for the caller's next proof, if it uses them.
+    Admitted(Pin<Box<F>>, Option<HeaderValue>),
     TurnedAway(Option<Response<R>>),
 }
 
@@ -109,7 +120,14 @@ where
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
-            Step::Admitted(future) => future.as_mut().poll(context),
+            Step::Admitted(future, nonce) => {
+                future.as_mut().poll(context).map_ok(|mut response| {
+                    if let Some(nonce) = nonce.take() {
+                        response.headers_mut().insert(DPOP_NONCE, nonce);
+                    }
+                    response
+                })
+            }
             // A future that is polled after its end may say anything; it may not panic here.
             Step::TurnedAway(response) => Poll::Ready(Ok(response.take().unwrap_or_default())),
         }

@@ -1,12 +1,12 @@
-//! A tower layer that lets verified requests through, with the challenges of RFC 6750.
+//! A tower layer that lets verified requests through, with the challenges of RFC 6750 and RFC 9449.
 
-mod bearer;
 mod challenge;
+mod credentials;
 mod gate;
 mod layer;
 
 pub use challenge::Challenge;
-pub use gate::Gate;
 #[cfg(feature = "axum")]
-pub(crate) use gate::ResourceMetadata;
+pub(crate) use challenge::Terms;
+pub use gate::Gate;
 pub use layer::{VerifierLayer, VerifierService, VerifyFuture};
