@@ -13,6 +13,7 @@ mod claims;
 mod clocks;
 mod compile_fail;
 mod confirmations;
+mod dpop;
 mod feed;
 mod fixture;
 mod layer;
