@@ -66,6 +66,61 @@
 //! Behind a proxy that ends TLS there is no certificate to prove, and bound tokens are refused. Headers in which
 //! proxies pass certificates on are not read: a stranger can send them too.
 //!
+//! # Accept tokens that are bound to a key (`DPoP`)
+//!
+//! Where a proxy ends TLS, or clients have no certificate, a token can be bound to a key that the client signs each
+//! request with (RFC 9449). Say where clients reach the API, and such tokens are accepted with their proof:
+//!
+//! ```
+//! use axum::{Router, routing::get};
+//! use dayfly_verifier::Verifier;
+//! use dayfly_verifier::axum::Caller;
+//!
+//! async fn orders(Caller(caller): Caller) -> String {
+//!     format!("hello {}", caller.subject())
+//! }
+//!
+//! fn api(verifier: &Verifier) -> Result<Router, Box<dyn std::error::Error>> {
+//!     let layer = verifier.layer().base_url("https://orders.internal".parse()?);
+//!     Ok(Router::new().route("/orders", get(orders)).layer(layer))
+//! }
+//! ```
+//!
+//! The base URL is what clients write in front of the path, so it has the prefix that a proxy cuts off. `Host`,
+//! `Forwarded` and `X-Forwarded-*` are not read: a stranger can send them too. Routers of axum may be nested, any other
+//! layer that rewrites paths belongs behind the verifier's. Without a layer, put a
+//! [`Presentation`](crate::dpop::Presentation) into [`Presented`](crate::Presented).
+//!
+//! **Nonces.** A proof holds for a minute around the client's `iat`. Where the clocks of clients are wrong, or nobody may
+//! make proofs ahead of time, require a nonce; the layer gives it out with its challenge `use_dpop_nonce` and then with
+//! each answer:
+//!
+//! ```
+//! use dayfly_verifier::dpop::{Nonces, Policy};
+//! use dayfly_verifier::{RevocationSource, Verifier};
+//!
+//! # fn random() -> [u8; 32] { [7; 32] }
+//! let nonces = Nonces::new(random()); // 32 bytes from your generator
+//! let verifier = Verifier::builder("https://sts.example.org")
+//!     .audience("https://orders.internal")
+//!     .revocation(RevocationSource::None)
+//!     .dpop(Policy::new().require_nonce(nonces.clone()))
+//!     .build()?;
+//! nonces.rotate(random()); // now and then; the key before still counts
+//! # Ok::<(), dayfly_verifier::BuildError>(())
+//! ```
+//!
+//! **Replicas.** Used proofs are remembered in the process, because `verify` does no I/O: with several replicas, a proof
+//! that someone records can be used once more at each of the others, for the one request that it names, within its
+//! minute. Where that matters, require nonces and give each replica a key of its own: a proof is then good at one replica
+//! only. Clients should stay with one, or they are asked for another proof at each change.
+//!
+//! **Room.** [`Policy::capacity`](crate::dpop::Policy::capacity) proofs are remembered, a million unless you say
+//! otherwise. When they are all still within their time, new ones are answered with 503 and logged as
+//! `too_many_proofs`; none is forgotten early. Only accepted requests take room.
+//!
+//! What RFC 9449 leaves open is decided in [`defaults`](super::defaults).
+//!
 //! # Choose about revocations
 //!
 //! [`from_issuer`](crate::Verifier::from_issuer) follows the feed. The plain
@@ -113,8 +168,12 @@
 //! | `lifetime_too_long` | The token was issued for longer than `max_lifetime_secs`, or than the issuer publishes. |
 //! | `wrong_type` | An ID token, a feed statement, or a JWT from a library that leaves `typ` at `JWT`. Not an access token. |
 //! | `alg_mismatch` | Not ES256 or EdDSA, or not the algorithm of the key. |
-//! | `unproven_confirmation` | The token is bound, and the connection did not prove it: no mTLS, another certificate, or a proxy in between. |
-//! | `unsupported_confirmation` | The token is bound to a key by `jkt`; DPoP is not supported yet. |
+//! | `unproven_confirmation` | The token is bound, and the caller did not prove it: no mTLS, another certificate, or a proxy in between; a token with `jkt` under `Bearer`, or a proof by another key. |
+//! | `unbound_token` | A token that is bound to no key came under the scheme `DPoP`; it belongs under `Bearer`. |
+//! | `bad_proof` | The DPoP proof is malformed, or for another request: the log says what. Most often `htu` is not the base URL and path, or the client's clock is off by more than a minute. |
+//! | `replayed_proof` | The proof was used before: a client that repeats a request must make a new one. |
+//! | `proof_nonce_needed` | No nonce, or one that is too old; a client repeats the request with the one of `DPoP-Nonce`. |
+//! | `too_many_proofs` | More proofs in a minute than `Policy::capacity`; callers get 503. Raise it, or find the caller that floods. |
 //! | `revoked` | As it should be. The log names the kind: credential, task, workload, owner, rule or key. |
 //! | `revocation_stale` | This API has not heard of the issuer for too long, or its clock was set back; callers get 503. Look at the connection to the issuer, and at the clock. |
 //! | `missing_claim`, `bad_claim` | The issuer does not follow RFC 9068; the log names the claim. |
