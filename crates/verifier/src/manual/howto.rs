@@ -88,7 +88,8 @@
 //!
 //! The base URL is what clients write in front of the path, so it has the prefix that a proxy cuts off. `Host`,
 //! `Forwarded` and `X-Forwarded-*` are not read: a stranger can send them too. Routers of axum may be nested, any other
-//! layer that rewrites paths belongs behind the verifier's. Without a layer, put a
+//! layer that rewrites paths belongs behind the verifier's. A proof counts once, so a request passes one verifying layer,
+//! not two: ask for further scopes with [`Scoped`](crate::axum::Scoped). Without a layer, put a
 //! [`Presentation`](crate::dpop::Presentation) into [`Presented`](crate::Presented).
 //!
 //! **Nonces.** A proof holds for a minute around the client's `iat`. Where the clocks of clients are wrong, or nobody may

@@ -124,6 +124,12 @@ fn the_time() {
     // What a proof says about itself binds it.
     let past = NOW.saturating_sub(WINDOW_SECS);
     scene.refuses(scene.proof().claim("exp", json!(past)), &"exp");
+    let edge = scene
+        .proof()
+        .claim("nbf", json!(NOW.saturating_add(WINDOW_SECS)));
+    assert_eq!(scene.told(edge), Ok(()));
+    let edge = scene.proof().claim("exp", json!(past.saturating_add(1)));
+    assert_eq!(scene.told(edge), Ok(()));
     let future = NOW.saturating_add(WINDOW_SECS + 1);
     scene.refuses(scene.proof().claim("nbf", json!(future)), &"nbf");
     scene.refuses(scene.proof().claim("exp", json!("soon")), &"exp as text");
