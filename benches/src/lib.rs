@@ -116,8 +116,10 @@ pub struct Table {
 /// What a ratio is held against.
 #[derive(Clone, Copy)]
 pub enum Target {
-    /// At most this ratio.
+    /// At most this ratio, or value.
     AtMost(f64),
+    /// At least this ratio, or value.
+    AtLeast(f64),
     /// Nothing: the row is there to compare with.
     None,
 }
@@ -127,7 +129,7 @@ impl Table {
     #[must_use]
     pub fn new(bench: &'static str) -> Self {
         println!(
-            "{:<44} {:>12}  {:<5} {:>8}  {:>8}",
+            "{:<48} {:>10}  {:<6} {:>8}  {:>8}",
             "name", "value", "unit", "ratio", "target"
         );
         Self {
@@ -138,16 +140,42 @@ impl Table {
 
     /// Prints a row in microseconds: `value` and `floor` are in nanoseconds.
     pub fn row(&mut self, name: &str, value: f64, floor: f64, target: Target) {
-        let ratio = value / floor;
-        let (target, verdict) = match target {
-            Target::AtMost(most) => (Some(most), if ratio <= most { "PASS" } else { "FAIL" }),
-            Target::None => (None, ""),
+        self.print(name, value / 1000.0, "us", Some(value / floor), target);
+    }
+
+    /// Prints a row whose target is the value itself, in its unit.
+    pub fn absolute(&mut self, name: &str, value: f64, unit: &'static str, target: Target) {
+        self.print(name, value, unit, None, target);
+    }
+
+    fn print(
+        &mut self,
+        name: &str,
+        value: f64,
+        unit: &'static str,
+        ratio: Option<f64>,
+        target: Target,
+    ) {
+        let measured = ratio.unwrap_or(value);
+        let (target, holds) = match target {
+            Target::AtMost(most) => (Some(most), measured <= most),
+            Target::AtLeast(least) => (Some(least), measured >= least),
+            Target::None => (None, true),
         };
-        let shown = target.map_or_else(|| "-".to_owned(), |most| format!("{most:.2}"));
-        let value = value / 1000.0;
-        println!("{name:<44} {value:>12.3}  us    {ratio:>8.3}  {shown:>8}  {verdict}");
+        let verdict = match (target, holds) {
+            (None, _) => "",
+            (Some(_), true) => "PASS",
+            (Some(_), false) => "FAIL",
+        };
+        let shown = |number: Option<f64>, digits| {
+            number.map_or_else(|| "-".to_owned(), |number| format!("{number:.digits$}"))
+        };
+        let (shown_ratio, shown_target) = (shown(ratio, 3), shown(target, 2));
+        println!(
+            "{name:<48} {value:>10.3}  {unit:<6} {shown_ratio:>8}  {shown_target:>8}  {verdict}"
+        );
         self.rows.push(json!({
-            "name": name, "value": value, "unit": "us", "ratio": ratio,
+            "name": name, "value": value, "unit": unit, "ratio": ratio,
             "target": target, "verdict": verdict,
         }));
     }

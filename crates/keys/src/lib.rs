@@ -26,7 +26,7 @@ mod verifying;
 
 pub use algorithm::Algorithm;
 pub use error::{KeyError, SignatureError};
-pub use hash::sha256;
+pub use hash::{sha256, sha256_of};
 pub use jwk::Jwk;
 #[cfg(any(feature = "aws-lc", feature = "rustcrypto"))]
 pub use jwk_set::{JwkSet, JwkSetError, MAX_JWK_SET_BYTES, MAX_JWK_SET_KEYS};

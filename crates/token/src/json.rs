@@ -3,17 +3,19 @@
 //!
 //! RFC 8259 leaves duplicate members to the reader, and two readers that choose differently are an attack.
 
-use std::borrow::Cow;
-use std::collections::BTreeSet;
+mod strict;
+
+use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::error::Category;
 
 use crate::Excerpt;
+use strict::Strict;
 
 /// Levels of objects and arrays. The claims use 6 (`dfy.src.claims` and nested actors); the rest is room for
 /// authorization details, and far from what endangers a stack.
@@ -62,35 +64,34 @@ pub enum JsonError {
 /// # Errors
 /// The first fault that was met.
 pub fn check_object(bytes: &[u8]) -> Result<(), JsonError> {
-    let start = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
-    if start != Some(&b'{') {
-        return Err(JsonError::NotAnObject);
-    }
-    let mut fault = None;
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let walked = Walk {
-        depth: 0,
-        fault: &mut fault,
-    }
-    .deserialize(&mut deserializer)
-    .and_then(|()| deserializer.end());
-    match (fault, walked) {
-        (Some(fault), _) => Err(fault),
-        (None, Err(error)) => Err(from_serde(&error)),
-        (None, Ok(())) => Ok(()),
-    }
+    read::<IgnoredAny>(bytes).map(|_| ())
 }
 
-/// Checks `bytes` with [`check_object`], then decodes them.
+/// Decodes `bytes`, one strict JSON object, in one pass.
 ///
 /// # Errors
 /// The first fault of the document, or what `T` refuses in it.
 pub fn from_slice<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, JsonError> {
-    check_object(bytes)?;
-    serde_json::from_slice(bytes).map_err(|error| from_serde(&error))
+    read(bytes).map_err(|refused| match refused {
+        // `T` gave up before the end: what is wrong with the document itself counts more.
+        JsonError::Shape { .. } => check_object(bytes).err().unwrap_or(refused),
+        refused => refused,
+    })
 }
 
-/// Checks `bytes` with [`check_object`], and gives its members.
+fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, JsonError> {
+    let start = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+    if start != Some(&b'{') {
+        return Err(JsonError::NotAnObject);
+    }
+    let fault = Cell::new(None);
+    let mut lexer = serde_json::Deserializer::from_slice(bytes);
+    let read = T::deserialize(Strict::new(&mut lexer, &fault))
+        .and_then(|value| lexer.end().map(|()| value));
+    read.map_err(|error| fault.take().unwrap_or_else(|| from_serde(&error)))
+}
+
+/// The members of `bytes`, one strict JSON object.
 ///
 /// # Errors
 /// The first fault of the document.
@@ -165,176 +166,6 @@ fn from_serde(error: &serde_json::Error) -> JsonError {
             line: error.line(),
             column: error.column(),
         },
-    }
-}
-
-/// Visits every value, keeps none. The fault goes out by reference, because serde's own error carries text only.
-struct Walk<'s> {
-    depth: usize,
-    fault: &'s mut Option<JsonError>,
-}
-
-/// Names that `serde_json` keeps for itself. With its feature `raw_value`, which any crate of a build can switch on
-/// (axum does), an object with the member `…RawValue` is read as the JSON in that member's string: text that the walk
-/// has not seen, with duplicates and depth of its own. With `arbitrary_precision` each number arrives as an object with
-/// the member [`NUMBER`].
-const RESERVED: &str = "$serde_json::private::";
-const NUMBER: &str = "$serde_json::private::Number";
-
-impl Walk<'_> {
-    fn refuse<E: serde::de::Error>(&mut self, fault: JsonError) -> E {
-        *self.fault = Some(fault);
-        E::custom("refused")
-    }
-
-    fn enter<E: serde::de::Error>(&mut self) -> Result<(), E> {
-        if self.depth == MAX_DEPTH {
-            return Err(self.refuse(JsonError::Depth));
-        }
-        self.depth += 1;
-        Ok(())
-    }
-
-    fn inner(&mut self) -> Walk<'_> {
-        Walk {
-            depth: self.depth,
-            fault: self.fault,
-        }
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Walk<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Walk<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<(), E> {
-        if number.is_finite() {
-            Ok(())
-        } else {
-            Err(E::custom("number out of range"))
-        }
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut elements: A) -> Result<(), A::Error> {
-        self.enter()?;
-        while elements.next_element_seed(self.inner())?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<(), A::Error> {
-        let mut next = members.next_key_seed(Name)?;
-        if next.as_deref() == Some(NUMBER) {
-            return digits(members);
-        }
-        self.enter()?;
-        let mut names = Names::default();
-        while let Some(name) = next {
-            if name.starts_with(RESERVED) {
-                return Err(self.refuse(JsonError::ReservedMember {
-                    name: Excerpt::of(&name),
-                }));
-            }
-            if names.contains(&name) {
-                return Err(self.refuse(JsonError::DuplicateMember {
-                    name: Excerpt::of(&name),
-                }));
-            }
-            names.insert(name);
-            members.next_value_seed(self.inner())?;
-            next = members.next_key_seed(Name)?;
-        }
-        Ok(())
-    }
-}
-
-/// A number by its digits; an object that only looks like one has a number's text for its only value, and is harmless.
-fn digits<'de, A: MapAccess<'de>>(mut members: A) -> Result<(), A::Error> {
-    let number: Cow<'de, str> = members.next_value_seed(Name)?;
-    let finite = number.parse().is_ok_and(f64::is_finite);
-    if !finite || members.next_key_seed(Name)?.is_some() {
-        return Err(A::Error::custom("number out of range"));
-    }
-    Ok(())
-}
-
-/// A member's name with its escapes resolved; borrowed where it has none.
-struct Name;
-
-impl<'de> DeserializeSeed<'de> for Name {
-    type Value = Cow<'de, str>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Name {
-    type Value = Cow<'de, str>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a member name")
-    }
-
-    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(name))
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(name.to_owned()))
-    }
-}
-
-/// Names compared one by one: fastest for the objects that occur, while a tree keeps the hostile ones cheap.
-const FEW_NAMES: usize = 16;
-
-#[derive(Default)]
-struct Names<'de> {
-    few: Vec<Cow<'de, str>>,
-    many: BTreeSet<Cow<'de, str>>,
-}
-
-impl<'de> Names<'de> {
-    fn contains(&self, name: &str) -> bool {
-        self.few.iter().any(|known| known == name) || self.many.contains(name)
-    }
-
-    fn insert(&mut self, name: Cow<'de, str>) {
-        if self.few.len() < FEW_NAMES {
-            self.few.push(name);
-        } else {
-            self.many.insert(name);
-        }
     }
 }
 

@@ -149,6 +149,16 @@ impl WorkloadId {
         SpiffeId::of_workload(trust_domain, self)
     }
 
+    /// Owner, and `owner/name`, of a subject that is the SPIFFE ID of a workload: what [`WorkloadId::from_spiffe_id`]
+    /// would read, without a copy.
+    #[must_use]
+    pub fn named_in(subject: &str) -> Option<(&str, &str)> {
+        let path = crate::spiffe::path_of(subject).ok()?;
+        let workload = path.strip_prefix('/')?;
+        let (owner, name) = workload.split_once('/')?;
+        (Slug::check(owner).is_ok() && Slug::check(name).is_ok()).then_some((owner, workload))
+    }
+
     /// The workload that a SPIFFE ID of the issuer's own trust domain names: exactly two segments. Which trust domain
     /// it is, the caller must have compared.
     ///

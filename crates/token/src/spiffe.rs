@@ -130,20 +130,31 @@ impl FromStr for SpiffeId {
     type Err = SpiffeIdError;
 
     fn from_str(text: &str) -> Result<Self, SpiffeIdError> {
-        check_length(text)?;
-        let rest = text
-            .strip_prefix(SCHEME)
-            .ok_or_else(|| SpiffeIdError::Scheme {
-                input: Excerpt::of(text),
-            })?;
-        let (trust_domain, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        let trust_domain = trust_domain.parse()?;
-        check_path(path)?;
+        let (trust_domain, _) = split(text)?;
         Ok(Self {
-            trust_domain,
+            trust_domain: TrustDomain(trust_domain.to_owned()),
             text: text.to_owned(),
         })
     }
+}
+
+/// Trust domain and path of a text that is a SPIFFE ID.
+fn split(text: &str) -> Result<(&str, &str), SpiffeIdError> {
+    check_length(text)?;
+    let rest = text
+        .strip_prefix(SCHEME)
+        .ok_or_else(|| SpiffeIdError::Scheme {
+            input: Excerpt::of(text),
+        })?;
+    let (trust_domain, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    TrustDomain::check(trust_domain)?;
+    check_path(path)?;
+    Ok((trust_domain, path))
+}
+
+/// The path of a text that is a SPIFFE ID.
+pub(crate) fn path_of(text: &str) -> Result<&str, SpiffeIdError> {
+    split(text).map(|(_, path)| path)
 }
 
 impl TryFrom<String> for SpiffeId {

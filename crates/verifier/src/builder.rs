@@ -2,10 +2,13 @@ use std::sync::Arc;
 
 use dayfly_keys::KeySet;
 
+use crate::core::{AcceptedAudience, Core, Limits};
 use crate::dpop;
 use crate::revocation::Revocations;
-use crate::verifier::{AcceptedAudience, Core, Limits, Verifier};
-use crate::{DEFAULT_LEEWAY_SECS, DEFAULT_MAX_LIFETIME_SECS, MAX_LEEWAY_SECS};
+use crate::verifier::Verifier;
+use crate::{
+    DEFAULT_CACHED_TOKENS, DEFAULT_LEEWAY_SECS, DEFAULT_MAX_LIFETIME_SECS, MAX_LEEWAY_SECS,
+};
 
 /// Where a verifier learns of revocations. There is no default: the choice is the API's, and visible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +65,7 @@ pub struct VerifierBuilder {
     max_lifetime_secs: u64,
     max_staleness_secs: Option<u64>,
     dpop: dpop::Policy,
+    cached_tokens: usize,
 }
 
 impl VerifierBuilder {
@@ -78,6 +82,7 @@ impl VerifierBuilder {
             max_lifetime_secs: DEFAULT_MAX_LIFETIME_SECS,
             max_staleness_secs: None,
             dpop: dpop::Policy::new(),
+            cached_tokens: DEFAULT_CACHED_TOKENS,
         }
     }
 
@@ -148,6 +153,14 @@ impl VerifierBuilder {
         self
     }
 
+    /// How many verified tokens are remembered, so that the signature of one that comes again is not computed again;
+    /// [`DEFAULT_CACHED_TOKENS`] if not called, and none with 0. Times, binding and revocation are checked each time.
+    /// A token takes about 3 KiB.
+    pub const fn cached_tokens(mut self, tokens: usize) -> Self {
+        self.cached_tokens = tokens;
+        self
+    }
+
     /// The verifier.
     ///
     /// # Errors
@@ -156,13 +169,10 @@ impl VerifierBuilder {
         if self.issuer.is_empty() {
             return Err(BuildError::IssuerEmpty);
         }
-        if self.audiences.iter().any(String::is_empty) {
-            return Err(BuildError::AudienceEmpty);
-        }
-        let audience = match (self.any_audience, self.audiences.is_empty()) {
-            (true, _) => AcceptedAudience::Any,
-            (false, false) => AcceptedAudience::OneOf(self.audiences),
-            (false, true) => return Err(BuildError::AudienceMissing),
+        let audience = if self.any_audience {
+            AcceptedAudience::Any
+        } else {
+            AcceptedAudience::one_of(self.audiences)?
         };
         if self.leeway_secs > MAX_LEEWAY_SECS {
             return Err(BuildError::Leeway {
@@ -178,6 +188,7 @@ impl VerifierBuilder {
             max_lifetime_secs: self.max_lifetime_secs,
             max_staleness_secs: self.max_staleness_secs,
             any_binding: self.any_binding,
+            cached_tokens: self.cached_tokens,
         };
         let revocations = self.revocations.unwrap_or_default();
         Ok(Verifier::of(Core::new(

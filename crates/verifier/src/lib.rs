@@ -2,8 +2,12 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod builder;
+mod cache;
+mod content;
+mod core;
 pub mod dpop;
 pub mod feed;
+mod keyring;
 pub mod manual;
 mod peer;
 #[cfg(any(feature = "http", feature = "rustls"))]
@@ -58,3 +62,7 @@ pub const MAX_LEEWAY_SECS: u64 = 60;
 /// Longest lifetime of a token in seconds, unless the builder says otherwise: the longest that a dayfly issuer
 /// can be configured to.
 pub const DEFAULT_MAX_LIFETIME_SECS: u64 = 3600;
+
+/// How many verified tokens a verifier remembers, unless the builder says otherwise: as many as are alive at once at an
+/// API that a few thousand workloads call, in 24 MiB at most with tokens of ours.
+pub const DEFAULT_CACHED_TOKENS: usize = 8192;

@@ -1,11 +1,15 @@
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, LazyLock};
 
+use dayfly_keys::VerifyingKey;
 use dayfly_token::{
     Actor, Audiences, Claims, Confirmation, ScopeSet, SpiffeId, UnixTime, WorkloadId,
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
+
+use crate::revocation::Marks;
 
 /// How old the revocation state was when a token was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -30,13 +34,35 @@ pub enum Freshness {
 /// other accessors are for audit and for support.
 #[derive(Clone)]
 pub struct Verified {
-    pub(crate) token: Arc<Checked>,
+    pub(crate) token: Arc<Handle>,
     pub(crate) freshness: Freshness,
 }
 
+/// A reference to a token on a cache line of its own: threads that are handed the same token count their references
+/// apart, or they would wait for each other's caches.
+#[repr(align(64))]
+pub(crate) struct Handle(Arc<Checked>);
+
+impl Handle {
+    pub(crate) const fn new(token: Arc<Checked>) -> Self {
+        Self(token)
+    }
+
+    pub(crate) const fn checked(&self) -> &Arc<Checked> {
+        &self.0
+    }
+}
+
+/// A token whose content was checked, with what is needed to check the rest again and again.
 pub(crate) struct Checked {
-    pub(crate) kid: String,
+    pub(crate) text: Box<str>,
+    pub(crate) key: VerifyingKey,
     pub(crate) claims: Claims,
+    pub(crate) marks: Marks,
+    /// The keys and audiences that the content was checked under.
+    pub(crate) generation: u64,
+    /// The state of the revocations that it was last found to live under; 0 before.
+    pub(crate) alive_under: AtomicU64,
 }
 
 static NO_SCOPES: LazyLock<ScopeSet> = LazyLock::new(ScopeSet::default);
@@ -45,7 +71,7 @@ impl Verified {
     /// The claims as one value, for those who issue from them or print them; not for logs.
     #[must_use]
     pub fn claims(&self) -> &Claims {
-        &self.token.claims
+        &self.token.checked().claims
     }
 
     /// The issuer, which is the verifier's.
@@ -63,7 +89,8 @@ impl Verified {
     /// The subject as `owner/workload`, if it is a SPIFFE ID of that form.
     #[must_use]
     pub fn workload(&self) -> Option<WorkloadId> {
-        workload_of(self.subject())
+        let id: SpiffeId = self.subject().parse().ok()?;
+        WorkloadId::from_spiffe_id(&id).ok()
     }
 
     /// The client that the token was issued to.
@@ -166,7 +193,7 @@ impl Verified {
     /// The id of the key that signed the token.
     #[must_use]
     pub fn kid(&self) -> &str {
-        &self.token.kid
+        self.token.checked().key.kid()
     }
 
     /// How old the revocation state was.
@@ -191,10 +218,4 @@ impl fmt::Debug for Verified {
             .field("freshness", &self.freshness)
             .finish_non_exhaustive()
     }
-}
-
-/// `owner/workload` of a subject that is a SPIFFE ID of that form.
-pub(crate) fn workload_of(subject: &str) -> Option<WorkloadId> {
-    let id: SpiffeId = subject.parse().ok()?;
-    WorkloadId::from_spiffe_id(&id).ok()
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line")]
 
 mod dependencies;
+mod fuzz;
 mod layers;
 mod project;
 mod redis;
@@ -17,14 +18,17 @@ usage: cargo xtask <command>
 
   check      format, lints, documentation, crate layers, dependency bans and licences
   test       every test; finds redis-server, or installs it where it may
-  generate   rewrites the generated files under api/";
+  generate   rewrites the generated files under api/
+  fuzz       runs each fuzz target, for --seconds N each (60); needs a nightly toolchain and cargo-fuzz";
 
 fn main() -> ExitCode {
-    let mut arguments = std::env::args().skip(1);
-    let result = match (arguments.next().as_deref(), arguments.next()) {
-        (Some("check"), None) => check(),
-        (Some("test"), None) => test(),
-        (Some("generate"), None) => generate(),
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let result = match arguments.as_slice() {
+        ["check"] => check(),
+        ["test"] => test(),
+        ["generate"] => generate(),
+        ["fuzz", options @ ..] => fuzz::run(options),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

@@ -10,6 +10,7 @@
 
 mod claims;
 mod properties;
+mod reference;
 
 use dayfly_token::SpiffeId;
 use serde_json::Value;

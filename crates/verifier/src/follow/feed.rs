@@ -11,9 +11,9 @@ use super::connect::{ConnectError, fetch, parse_keys};
 use super::keys::Chain;
 use super::metadata::FeedEndpoints;
 use super::sse::{EventReader, EventTooLong};
+use crate::core::Core;
 use crate::feed::{FeedError, FeedState, MAX_STATEMENT_BYTES, Outcome};
 use crate::fetch::{FetchError, Fetcher};
-use crate::verifier::Core;
 
 /// Longest time for a snapshot: the largest one over 1 MB/s.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(30);

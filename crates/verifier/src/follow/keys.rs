@@ -10,8 +10,8 @@ use super::Timing;
 use super::backoff::{Backoff, shortened};
 use super::connect::{ConnectError, parse_keys};
 use super::metadata::{Endpoints, metadata_url, parse_metadata};
+use crate::core::Core;
 use crate::fetch::{Fetched, Fetcher};
-use crate::verifier::Core;
 
 /// How much of a document's `max-age` is given away at random, in percent, so that a fleet does not ask at once.
 /// Always less time, never more: an issuer counts on nobody using a key set for longer than it said.

@@ -1,5 +1,7 @@
 //! What is revoked: a set that only grows until its entries expire, read by every verification.
 
+mod filter;
+mod marks;
 mod table;
 
 use std::fmt;
@@ -7,10 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use dayfly_token::UnixTime;
 use dayfly_token::feed::{Entry, Kind, Prefix};
-use dayfly_token::{Claims, UnixTime};
 
-use crate::verified::workload_of;
+pub use marks::{Facts, Marks, prefix};
 use table::Table;
 
 /// Seconds that an entry is kept beyond its `until`: twice the largest leeway, because the issuer's clock and
@@ -21,26 +23,13 @@ const KEEP_AFTER_SECS: u64 = 2 * crate::MAX_LEEWAY_SECS;
 /// small enough that copying the recent ones for each batch costs microseconds.
 const MOST_RECENT: usize = 4096;
 
-/// What an entry of the feed carries in the place of a name: the first 16 bytes of SHA-256(kind ‖ 0x00 ‖ value).
-#[must_use]
-pub fn prefix(kind: Kind, value: &str) -> Prefix {
-    let mut text = Vec::with_capacity(kind.as_str().len() + 1 + value.len());
-    text.extend_from_slice(kind.as_str().as_bytes());
-    text.push(0);
-    text.extend_from_slice(value.as_bytes());
-    let digest = dayfly_keys::sha256(&text);
-    let mut bytes = [0; 16];
-    for (byte, digested) in bytes.iter_mut().zip(digest) {
-        *byte = digested;
-    }
-    Prefix::from_bytes(bytes)
-}
-
 /// The revocation state: revoked credentials and cut-offs, combined by maximum (a grow-only set with expiry).
 ///
 /// Reads take no lock; writes exclude each other. Reordered, repeated and older entries need no special case.
 pub struct Revocations {
     state: ArcSwap<State>,
+    /// Counts the states; raised after a state is in place, so that whoever reads it sees that state or a later one.
+    version: AtomicU64,
     writer: Mutex<()>,
     /// Seconds since 1970; 0 means never heard.
     as_of: AtomicU64,
@@ -53,50 +42,13 @@ struct State {
     recent: Table,
 }
 
-/// What a revocation can name of one credential.
-#[derive(Clone, Copy, Debug)]
-pub struct Facts<'a> {
-    /// The signing key's id; empty for a credential that no key id names.
-    pub kid: &'a str,
-    /// The credential's id.
-    pub jti: &'a str,
-    /// Its subject; a SPIFFE ID of the form `owner/workload` is also looked up as both.
-    pub sub: &'a str,
-    /// Its task.
-    pub txn: Option<&'a str>,
-    /// The rule that mapped the evidence.
-    pub rule: Option<&'a str>,
-    /// Ids of the credentials that it descends from.
-    pub ancestors: &'a [String],
-    /// Who acts for the subject, each looked up like it; outermost first.
-    pub actors: Option<&'a dayfly_token::Actor>,
-    /// When it was issued.
-    pub issued_at: UnixTime,
-}
-
-impl<'a> Facts<'a> {
-    /// The facts of an access token that the key `kid` signed.
-    #[must_use]
-    pub fn of(kid: &'a str, claims: &'a Claims) -> Self {
-        Self {
-            kid,
-            jti: &claims.jti,
-            sub: &claims.sub,
-            txn: claims.txn.as_deref(),
-            rule: claims.dfy.as_ref().map(|dfy| dfy.rule.as_str()),
-            ancestors: claims.dfy.as_ref().map_or(&[], |dfy| dfy.anc.as_slice()),
-            actors: claims.act.as_ref(),
-            issued_at: claims.iat,
-        }
-    }
-}
-
 impl Revocations {
     /// Nothing revoked, nothing heard.
     #[must_use]
     pub fn new() -> Self {
         Self {
             state: ArcSwap::default(),
+            version: AtomicU64::new(1),
             writer: Mutex::default(),
             as_of: AtomicU64::new(0),
         }
@@ -129,7 +81,13 @@ impl Revocations {
                 recent,
             }
         };
-        self.state.store(Arc::new(next));
+        self.put(next);
+    }
+
+    /// The writer's last step.
+    fn put(&self, state: State) {
+        self.state.store(Arc::new(state));
+        self.version.fetch_add(1, Ordering::Release);
     }
 
     /// Notes that everything up to `as_of` was heard; an earlier instant changes nothing.
@@ -155,36 +113,21 @@ impl Revocations {
     /// The first kind of entry that kills this credential; `None` if it lives.
     #[must_use]
     pub fn find(&self, facts: &Facts<'_>) -> Option<Kind> {
-        let state = self.state.load();
-        if state.is_empty() {
+        if self.is_empty() {
             return None;
         }
-        let dead = |kind: Kind, value: &str| {
-            state
-                .is_dead(&prefix(kind, value), facts.issued_at)
-                .then_some(kind)
-        };
-        let by_subject = |subject: &str| {
-            let workload = workload_of(subject)?;
-            dead(Kind::Workload, &workload.to_string())
-                .or_else(|| dead(Kind::Owner, workload.owner.as_str()))
-        };
-        dead(Kind::Key, facts.kid)
-            .or_else(|| dead(Kind::Credential, facts.jti))
-            .or_else(|| {
-                facts
-                    .ancestors
-                    .iter()
-                    .find_map(|id| dead(Kind::Credential, id))
-            })
-            .or_else(|| facts.txn.and_then(|txn| dead(Kind::Task, txn)))
-            .or_else(|| facts.rule.and_then(|rule| dead(Kind::Rule, rule)))
-            .or_else(|| by_subject(facts.sub))
-            .or_else(|| {
-                facts
-                    .actors
-                    .and_then(|actor| actor.chain().find_map(|actor| by_subject(&actor.sub)))
-            })
+        self.find_marked(&facts.marks())
+    }
+
+    /// [`Revocations::find`], for facts that are looked up more than once.
+    #[must_use]
+    pub fn find_marked(&self, marks: &Marks) -> Option<Kind> {
+        self.state.load().find(marks)
+    }
+
+    /// Which state this is: while it stays the same, what was found to live still lives.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
     }
 
     /// Every entry that has not expired at `now`, in the order of the prefixes: a snapshot.
@@ -203,10 +146,10 @@ impl Revocations {
         let state = self.state.load_full();
         let mut settled = state.settled.union(&state.recent);
         settled.retain(|entry| lives(entry, now));
-        self.state.store(Arc::new(State {
+        self.put(State {
             settled: Arc::new(settled),
             recent: Table::default(),
-        }));
+        });
     }
 
     /// A clock that runs an hour ahead for a minute must not make the state forget what it needs after that: an
@@ -230,6 +173,20 @@ impl Revocations {
 }
 
 impl State {
+    /// Most credentials are alive: one look at the filters says so, and only a hit there is looked up.
+    fn find(&self, marks: &Marks) -> Option<Kind> {
+        let marked = marks.marks.iter();
+        let may_be_dead = marked.clone().fold(false, |hit, (_, prefix)| {
+            hit | self.settled.may_have(prefix) | self.recent.may_have(prefix)
+        });
+        if !may_be_dead {
+            return None;
+        }
+        marked
+            .copied()
+            .find_map(|(kind, prefix)| self.is_dead(&prefix, marks.issued_at).then_some(kind))
+    }
+
     fn is_dead(&self, prefix: &Prefix, issued_at: UnixTime) -> bool {
         [&self.recent, &*self.settled]
             .into_iter()

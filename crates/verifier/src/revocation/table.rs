@@ -1,12 +1,14 @@
 use dayfly_token::feed::{Entry, Prefix};
 
+use super::filter::Filter;
+
 /// Entries that one slot of the index stands for, on average: about two cache lines are read in a lookup.
 const ENTRIES_PER_SLOT: usize = 4;
 
 /// An immutable set of entries, one for each prefix, sorted by prefix.
 ///
 /// Prefixes are digests, hence evenly spread: an index on their leading bits leads to a handful of neighbours.
-/// A million entries take 33 MB. Prefixes that someone has chosen so that they share a slot cost a binary search.
+/// A million entries take 35 MB. Prefixes that someone has chosen so that they share a slot cost a binary search.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Table {
     entries: Vec<Entry>,
@@ -14,6 +16,7 @@ pub(super) struct Table {
     starts: Vec<u32>,
     /// How far the leading 64 bits of a prefix are shifted to give its slot.
     shift: u32,
+    filter: Filter,
 }
 
 impl Table {
@@ -54,10 +57,16 @@ impl Table {
             *start = sum;
         }
         Self {
+            filter: Filter::of(entries.iter().map(|entry| &entry.prefix)),
             entries,
             starts,
             shift,
         }
+    }
+
+    /// `false` means no: most prefixes need no look at the table.
+    pub(super) fn may_have(&self, prefix: &Prefix) -> bool {
+        self.filter.may_have(prefix)
     }
 
     pub(super) fn find(&self, prefix: &Prefix) -> Option<&Entry> {
@@ -214,6 +223,7 @@ mod tests {
             prop_assert_eq!(&both, &both.union(&left));
             for entry in a.iter().chain(&b) {
                 prop_assert!(both.covers(entry));
+                prop_assert!(both.may_have(&entry.prefix));
                 prop_assert_eq!(both.find(&entry.prefix).map(|found| found.prefix), Some(entry.prefix));
             }
             for entry in &b {

@@ -9,6 +9,7 @@
     reason = "tests"
 )]
 
+mod cache;
 mod claims;
 mod clocks;
 mod compile_fail;
@@ -16,6 +17,7 @@ mod confirmations;
 mod dpop;
 mod feed;
 mod fixture;
+mod fuzz;
 mod layer;
 mod parsing;
 mod pki;

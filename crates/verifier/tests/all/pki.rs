@@ -93,3 +93,22 @@ impl Pki {
         config
     }
 }
+
+/// Certificates in DER of every kind that the rules for SVIDs tell apart.
+pub fn specimens() -> Vec<Vec<u8>> {
+    let pki = Pki::new();
+    let uri = |text: &str| SanType::URI(text.try_into().unwrap());
+    let leaf = |names: Vec<SanType>| pki.issue(names, |_| ()).chain[0].to_vec();
+    let good = leaf(vec![uri("spiffe://td/a/b")]);
+    vec![
+        pki.0.der().to_vec(),
+        leaf(vec![uri("spiffe://td/a"), uri("spiffe://td/b")]),
+        leaf(vec![uri("spiffe://td")]),
+        leaf(vec![uri("spiffe://td/a/../b")]),
+        leaf(vec![SanType::DnsName("localhost".try_into().unwrap())]),
+        leaf(Vec::new()),
+        [good.as_slice(), b"x"].concat(),
+        good[..good.len() / 2].to_vec(),
+        good,
+    ]
+}
