@@ -219,7 +219,7 @@ impl Actor {
 }
 
 impl DayflyClaims {
-    fn check(&self) -> Result<(), ClaimsError> {
+    pub(crate) fn check(&self) -> Result<(), ClaimsError> {
         check_text("dfy.rule", &self.rule)?;
         check_text("dfy.env", &self.env)?;
         if self.anc.len() > MAX_ANCESTORS {
@@ -236,7 +236,7 @@ impl DayflyClaims {
 }
 
 /// An empty identity must never match anything, and a control character never reach a log.
-fn check_text(claim: &'static str, text: &str) -> Result<(), ClaimsError> {
+pub(crate) fn check_text(claim: &'static str, text: &str) -> Result<(), ClaimsError> {
     // Nearly every text is of plain ASCII, which a loop without a branch sees at once.
     let plain = text
         .bytes()

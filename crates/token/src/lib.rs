@@ -2,6 +2,7 @@
 
 mod audience;
 pub mod base64url;
+mod certificate;
 mod claims;
 mod compact;
 mod confirmation;
@@ -18,6 +19,9 @@ mod time;
 
 pub use audience::Audiences;
 pub use base64url::Base64Error;
+pub use certificate::{
+    CertificateClaims, EXTENSION_OID, ExtensionError, MAX_EXTENSION_BYTES, extension_oid_der,
+};
 pub use claims::{
     Actor, Claims, ClaimsError, DayflyClaims, MAX_ACTOR_DEPTH, MAX_ANCESTORS, MAX_SOURCE_BYTES,
 };

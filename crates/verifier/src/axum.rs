@@ -25,6 +25,9 @@
 //!         .layer(verifier.layer())
 //! }
 //! ```
+//!
+//! There is no optional caller: the layer lets nobody in without a token, so that an absent caller could only mean an
+//! absent layer. Put what anyone may see on a router of its own.
 
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -37,7 +40,7 @@ use http::request::Parts;
 use tracing::error;
 
 use crate::Verified;
-use crate::tower::{Challenge, Terms};
+use crate::tower::{Behind, Challenge, RefusedWithin};
 
 /// The verified caller of a request.
 #[derive(Clone, Debug)]
@@ -49,11 +52,68 @@ pub trait RequiredScope {
     const SCOPE: &'static str;
 }
 
-/// The verified caller of a request, whose token has the scope `S`; without it the answer is 403.
+/// What [`Scoped`] can ask for: a [`RequiredScope`], all of two to four (`(A, B)`), or one of several
+/// ([`AnyOf<(A, B)>`](AnyOf)).
+pub trait ScopeRule {
+    /// The scopes that are missing, separated by spaces, for the challenge (RFC 6750 section 3); `None` if the caller
+    /// may pass.
+    fn missing(caller: &Verified) -> Option<String>;
+}
+
+/// For [`Scoped`]: one of the rules of a tuple is enough. The challenge of others names the first.
+pub struct AnyOf<T>(PhantomData<T>);
+
+/// The verified caller of a request, whose token has the scopes `S`; without them the answer is 403.
+///
+/// ```
+/// use dayfly_verifier::axum::{AnyOf, RequiredScope, Scoped};
+///
+/// struct Read;
+/// impl RequiredScope for Read {
+///     const SCOPE: &'static str = "orders:read";
+/// }
+/// struct Write;
+/// impl RequiredScope for Write {
+///     const SCOPE: &'static str = "orders:write";
+/// }
+///
+/// async fn list(caller: Scoped<AnyOf<(Read, Write)>>) {}
+/// async fn replace(caller: Scoped<(Read, Write)>) {}
+/// # let _: axum::Router = axum::Router::new().route("/", axum::routing::get(list).put(replace));
+/// ```
 pub struct Scoped<S> {
     caller: Verified,
     scope: PhantomData<S>,
 }
+
+impl<T: RequiredScope> ScopeRule for T {
+    fn missing(caller: &Verified) -> Option<String> {
+        (!caller.has_scope(T::SCOPE)).then(|| T::SCOPE.to_owned())
+    }
+}
+
+/// All of a tuple, and one of it.
+macro_rules! rules_of_tuples {
+    ($($rule:ident)+) => {
+        impl<$($rule: ScopeRule),+> ScopeRule for ($($rule,)+) {
+            fn missing(caller: &Verified) -> Option<String> {
+                let missing: Vec<_> = [$($rule::missing(caller)),+].into_iter().flatten().collect();
+                (!missing.is_empty()).then(|| missing.join(" "))
+            }
+        }
+
+        impl<$($rule: ScopeRule),+> ScopeRule for AnyOf<($($rule,)+)> {
+            fn missing(caller: &Verified) -> Option<String> {
+                let missing: Option<Vec<_>> = [$($rule::missing(caller)),+].into_iter().collect();
+                missing?.into_iter().next()
+            }
+        }
+    };
+}
+
+rules_of_tuples!(A B);
+rules_of_tuples!(A B C);
+rules_of_tuples!(A B C D);
 
 /// Why an extractor turned a request away.
 #[derive(Debug)]
@@ -61,7 +121,14 @@ pub struct Turned(Reason);
 
 #[derive(Debug)]
 enum Reason {
-    Challenge(Challenge, Arc<Terms>),
+    /// A scope is missing.
+    Scope {
+        scope: String,
+        behind: Option<Arc<Behind>>,
+    },
+    /// A token is needed, and something else let the request in.
+    #[cfg(feature = "migrate")]
+    Token { behind: Option<Arc<Behind>> },
     /// The route has no layer: a mistake in the program, never an open door.
     Unprotected,
 }
@@ -74,24 +141,18 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     }
 }
 
-impl<R: RequiredScope, S: Send + Sync> FromRequestParts<S> for Scoped<R> {
+impl<R: ScopeRule, S: Send + Sync> FromRequestParts<S> for Scoped<R> {
     type Rejection = Turned;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Turned> {
         let caller = caller_of(parts)?;
-        if caller.has_scope(R::SCOPE) {
-            return Ok(Self {
+        match R::missing(&caller) {
+            None => Ok(Self {
                 caller,
                 scope: PhantomData,
-            });
+            }),
+            Some(scope) => Err(Turned::scope_missing(parts, scope)),
         }
-        let challenge = Challenge::InsufficientScope {
-            scope: R::SCOPE.to_owned(),
-        };
-        Err(Turned(Reason::Challenge(
-            challenge,
-            parts.extensions.get().cloned().unwrap_or_default(),
-        )))
     }
 }
 
@@ -114,18 +175,51 @@ impl<S> Deref for Scoped<S> {
 impl IntoResponse for Turned {
     fn into_response(self) -> Response {
         match self.0 {
-            Reason::Challenge(challenge, terms) => challenge.response_by(&terms),
+            Reason::Scope { scope, behind } => {
+                let why = RefusedWithin::insufficient_scope(&scope);
+                let challenge = Challenge::InsufficientScope { scope };
+                Behind::refuse(behind.as_ref(), &challenge, why)
+            }
+            #[cfg(feature = "migrate")]
+            Reason::Token { behind } => {
+                let why = RefusedWithin::token_missing();
+                Behind::refuse(behind.as_ref(), &Challenge::TokenMissing, why)
+            }
             Reason::Unprotected => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         }
     }
 }
 
 fn caller_of(parts: &Parts) -> Result<Verified, Turned> {
-    parts.extensions.get::<Verified>().cloned().ok_or_else(|| {
+    if let Some(caller) = parts.extensions.get::<Verified>() {
+        return Ok(caller.clone());
+    }
+    // Behind `Migration::layer`, a key opens no handler that wants a token.
+    #[cfg(feature = "migrate")]
+    if parts
+        .extensions
+        .get::<crate::migrate::Credential>()
+        .is_some()
+    {
+        let behind = parts.extensions.get().cloned();
+        return Err(Turned(Reason::Token { behind }));
+    }
+    Err(Turned::unprotected("Verifier::layer"))
+}
+
+impl Turned {
+    pub(crate) fn scope_missing(parts: &Parts, scope: String) -> Self {
+        Self(Reason::Scope {
+            scope,
+            behind: parts.extensions.get().cloned(),
+        })
+    }
+
+    pub(crate) fn unprotected(layer: &str) -> Self {
         error!(
-            path = parts.uri.path(),
-            "a handler asks for the caller, and its route has no `Verifier::layer`"
+            layer,
+            "a handler asks for the caller, and its route does not have the layer"
         );
-        Turned(Reason::Unprotected)
-    })
+        Self(Reason::Unprotected)
+    }
 }

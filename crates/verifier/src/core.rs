@@ -16,7 +16,6 @@ use crate::peer::Presented;
 use crate::rejection::Reason;
 use crate::revocation::Revocations;
 use crate::verified::{Checked, Freshness};
-use crate::{FRESH_SECS, MAX_LEEWAY_SECS};
 
 /// What a verifier knows; the follower of the feature `http` keeps it up to date.
 pub(crate) struct Core {
@@ -253,33 +252,12 @@ impl Core {
         Ok(())
     }
 
-    /// Below the longest lifetime L an old state is accepted and named; beyond it nothing that was issued before
-    /// the line was cut is alive, so that the state says nothing about any token.
     pub(crate) fn freshness(&self, now: UnixTime) -> Result<Freshness, Reason> {
-        if self.source == RevocationSource::None {
-            return Ok(Freshness::Unknown);
-        }
-        let as_of = self.revocations.as_of().ok_or(Reason::RevocationUnheard)?;
-        // No statement is believed from so far ahead, so this clock was set back since: the age cannot be told, and
-        // what is revoked now is refused with the rest of the feed.
-        if as_of > now.saturating_add(MAX_LEEWAY_SECS) {
-            return Err(Reason::ClockSetBack { now, as_of });
-        }
-        let age_secs = now.seconds_since(as_of);
         let limit_secs = self
             .limits
             .max_staleness_secs
             .unwrap_or_else(|| self.max_lifetime_secs());
-        if age_secs > limit_secs {
-            Err(Reason::RevocationStale {
-                age_secs,
-                limit_secs,
-            })
-        } else if age_secs > FRESH_SECS {
-            Ok(Freshness::Stale { age_secs })
-        } else {
-            Ok(Freshness::Fresh)
-        }
+        crate::staleness::freshness(self.source, &self.revocations, limit_secs, now)
     }
 
     /// Tells the follower, if there is one. Nothing is fetched here.

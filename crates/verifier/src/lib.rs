@@ -5,6 +5,7 @@ mod builder;
 mod cache;
 mod content;
 mod core;
+mod details;
 pub mod dpop;
 pub mod feed;
 mod keyring;
@@ -14,6 +15,7 @@ mod peer;
 mod pem;
 mod rejection;
 pub mod revocation;
+mod staleness;
 mod unverified;
 mod verified;
 mod verifier;
@@ -24,6 +26,8 @@ pub mod axum;
 pub mod fetch;
 #[cfg(feature = "http")]
 pub mod follow;
+#[cfg(feature = "migrate")]
+pub mod migrate;
 #[cfg(any(feature = "http", feature = "rustls", feature = "tower"))]
 mod rim;
 #[cfg(feature = "rustls")]
@@ -32,10 +36,15 @@ pub mod svid;
 pub mod testing;
 #[cfg(feature = "rustls")]
 pub mod tls;
+#[cfg(feature = "tonic")]
+pub mod tonic;
 #[cfg(feature = "tower")]
 pub mod tower;
+#[cfg(feature = "rustls")]
+pub mod x509;
 
 pub use builder::{BuildError, RevocationSource, VerifierBuilder};
+pub use details::{AuthorizationDetail, DetailError};
 pub use peer::{PeerCertificate, Presented};
 pub use rejection::{Rejection, RejectionCode};
 pub use revocation::Revocations;
@@ -46,7 +55,8 @@ pub use verifier::Verifier;
 // What appears in the signatures above, so that users need no second dependency for it.
 pub use dayfly_keys::{JwkSet, KeySet};
 pub use dayfly_token::{
-    Actor, Audiences, Claims, Confirmation, Scope, ScopeSet, SpiffeId, UnixTime, WorkloadId,
+    Actor, Audiences, CertificateClaims, Claims, Confirmation, CredentialId, Scope, ScopeSet, Slug,
+    SpiffeId, TrustDomain, UnixTime, WorkloadId,
 };
 
 /// Seconds within which a revocation state counts as fresh: three heartbeats of the feed, which sends one every

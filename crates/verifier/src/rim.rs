@@ -1,5 +1,9 @@
 //! The one place of this crate that reads the clock; the verify path takes `now` as an argument.
 
+#[cfg(feature = "tower")]
+use std::sync::LazyLock;
+#[cfg(feature = "tower")]
+use std::time::Instant;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dayfly_token::UnixTime;
@@ -14,4 +18,12 @@ pub(crate) fn now() -> UnixTime {
         .duration_since(UNIX_EPOCH)
         .unwrap_or(Duration::ZERO);
     UnixTime::from_secs(since.as_secs())
+}
+
+/// The time since the first call, by a clock that is never set back.
+#[cfg(feature = "tower")]
+#[expect(clippy::disallowed_methods, reason = "the rate limit lives at the rim")]
+pub(crate) fn uptime() -> Duration {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    START.elapsed()
 }

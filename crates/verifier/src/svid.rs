@@ -4,7 +4,7 @@
 //! standard for the leaf and for signing certificates; the path itself, with the bundle of the leaf's trust
 //! domain and no other, is the TLS verifier's matter.
 
-use dayfly_token::{Excerpt, SpiffeId, SpiffeIdError};
+use dayfly_token::{Excerpt, SpiffeId, SpiffeIdError, TrustDomain};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::error::X509Error;
 use x509_parser::extensions::GeneralName;
@@ -107,6 +107,15 @@ pub fn identity_of(leaf_der: &[u8]) -> Result<SpiffeId, SvidError> {
 /// # Errors
 /// The first rule that the certificate breaks.
 pub fn check_issuer(der: &[u8]) -> Result<(), SvidError> {
+    issuer_domain_of(der).map(drop)
+}
+
+/// The trust domain that a signing certificate names, if it names one, and if it keeps the rules of
+/// [`check_issuer`].
+///
+/// # Errors
+/// The first rule that the certificate breaks.
+pub fn issuer_domain_of(der: &[u8]) -> Result<Option<TrustDomain>, SvidError> {
     let certificate = parse(der)?;
     if certificate
         .basic_constraints()
@@ -125,11 +134,11 @@ pub fn check_issuer(der: &[u8]) -> Result<(), SvidError> {
     match spiffe_name(&certificate)? {
         // X509-SVID section 4.2: a signing certificate's ID has no path, so that it never authenticates.
         Some(id) if !id.path().is_empty() => Err(SvidError::Path { id }),
-        _ => Ok(()),
+        id => Ok(id.map(|id| id.trust_domain().clone())),
     }
 }
 
-fn parse(der: &[u8]) -> Result<X509Certificate<'_>, SvidError> {
+pub(crate) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, SvidError> {
     if der.len() > MAX_CERTIFICATE_BYTES {
         return Err(SvidError::TooLong { length: der.len() });
     }

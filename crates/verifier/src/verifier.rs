@@ -154,7 +154,7 @@ impl Verifier {
         self.core.dpop_nonce(now)
     }
 
-    #[cfg(any(test, feature = "http"))]
+    #[cfg(any(test, feature = "http", feature = "rustls"))]
     pub(crate) const fn core(&self) -> &Arc<Core> {
         &self.core
     }

@@ -7,13 +7,12 @@ use arc_swap::ArcSwap;
 use dayfly_token::{SpiffeId, TrustDomain, UnixTime};
 use dayfly_verifier::PeerCertificate;
 use dayfly_verifier::svid;
+use dayfly_verifier::x509::{ChainError, ProvenCache, Usage, Validity};
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls_pki_types::CertificateDer;
 use spiffe::X509Bundle;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::bundle::BundleError;
-use super::chain;
-use super::proven::{ProvenSvid, ProvenSvids};
 use super::source::{BundleSource, Loaded, TrustBundlesError};
 use crate::AttestError;
 
@@ -59,12 +58,25 @@ pub struct BundleStatus {
     pub refresh_hint_secs: Option<u64>,
 }
 
+/// SVIDs are evidence of those who call.
+const CLIENT: Usage = Usage::Client;
+
+/// A certificate that is an X509-SVID with a path to the bundle of its trust domain.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ProvenSvid {
+    pub(crate) id: SpiffeId,
+    /// When every certificate of the path is valid.
+    pub(crate) validity: Validity,
+    /// SHA-256 of what the CA signed: another signature over the same is the same evidence.
+    pub(crate) digest: [u8; 32],
+}
+
 /// All bundles at one moment, with what was proven against them.
 #[derive(Debug)]
 struct InForce {
     version: u64,
     domains: BTreeMap<TrustDomain, Arc<Loaded>>,
-    proven: ProvenSvids,
+    proven: ProvenCache<ProvenSvid>,
 }
 
 /// The trust bundles: the only thing that makes an X509-SVID believed. Each SVID is checked against the bundle of its
@@ -94,7 +106,7 @@ impl TrustBundles {
             in_force: ArcSwap::from_pointee(InForce {
                 version: 1,
                 domains,
-                proven: ProvenSvids::default(),
+                proven: ProvenCache::default(),
             }),
             algorithms: rustls::crypto::aws_lc_rs::default_provider()
                 .signature_verification_algorithms,
@@ -138,7 +150,7 @@ impl TrustBundles {
         let in_force = self.in_force.load();
         let status = |(trust_domain, loaded): (&TrustDomain, &Arc<Loaded>)| BundleStatus {
             trust_domain: trust_domain.clone(),
-            authorities: loaded.authorities.len(),
+            authorities: loaded.document.trust.len(),
             sequence: loaded.document.sequence,
             refresh_hint_secs: loaded.document.refresh_hint_secs,
         };
@@ -181,7 +193,7 @@ impl TrustBundles {
             self.in_force.store(Arc::new(InForce {
                 version: old.version.saturating_add(1),
                 domains,
-                proven: ProvenSvids::default(),
+                proven: ProvenCache::default(),
             }));
         }
         reports
@@ -194,7 +206,7 @@ impl TrustBundles {
         now: UnixTime,
     ) -> Result<Arc<ProvenSvid>, AttestError> {
         let in_force = self.in_force.load();
-        if let Some(svid) = in_force.proven.get(peer.thumbprint(), now) {
+        if let Some(svid) = in_force.proven.get(peer.thumbprint(), CLIENT, now) {
             return Ok(svid);
         }
         let intermediates: Vec<CertificateDer<'_>> = peer
@@ -204,9 +216,10 @@ impl TrustBundles {
             .map(|der| CertificateDer::from(der.as_slice()))
             .collect();
         let svid = self.prove_chain(&in_force, peer.leaf(), &intermediates, now)?;
+        let known = Arc::clone(&svid);
         in_force
             .proven
-            .insert(*peer.thumbprint(), Arc::clone(&svid));
+            .insert(*peer.thumbprint(), CLIENT, svid.validity, known);
         Ok(svid)
     }
 
@@ -219,11 +232,14 @@ impl TrustBundles {
     ) -> Result<Arc<ProvenSvid>, AttestError> {
         let in_force = self.in_force.load();
         let thumbprint = dayfly_keys::sha256(leaf);
-        if let Some(svid) = in_force.proven.get(&thumbprint, now) {
+        if let Some(svid) = in_force.proven.get(&thumbprint, CLIENT, now) {
             return Ok(svid);
         }
         let svid = self.prove_chain(&in_force, leaf, intermediates, now)?;
-        in_force.proven.insert(thumbprint, Arc::clone(&svid));
+        let known = Arc::clone(&svid);
+        in_force
+            .proven
+            .insert(thumbprint, CLIENT, svid.validity, known);
         Ok(svid)
     }
 
@@ -248,11 +264,12 @@ impl TrustBundles {
             source,
         };
         let validity = loaded
-            .authorities
-            .check_path(leaf, intermediates, &self.algorithms, now)
-            .map_err(refused)?;
-        let signed = chain::parse(leaf).map_err(refused)?;
-        let digest = dayfly_keys::sha256(signed.tbs_certificate.as_ref());
+            .document
+            .trust
+            .check_path(leaf, intermediates, CLIENT, &self.algorithms, now)
+            .map_err(refused)?
+            .validity;
+        let digest = signed_digest(leaf).map_err(refused)?;
         Ok(Arc::new(ProvenSvid {
             id,
             validity,
@@ -284,7 +301,7 @@ fn replacement(
             (Some(Arc::clone(known)), ReloadOutcome::Unchanged)
         }
         _ => {
-            let authorities = loaded.authorities.len();
+            let authorities = loaded.document.trust.len();
             (
                 Some(Arc::new(loaded)),
                 ReloadOutcome::Replaced { authorities },
@@ -293,20 +310,26 @@ fn replacement(
     }
 }
 
-/// An older document would bring back an authority that was taken out.
 fn forward_only(
     trust_domain: &TrustDomain,
     new: Loaded,
     known: Option<&Arc<Loaded>>,
 ) -> Result<Loaded, TrustBundlesError> {
     let current = known.and_then(|known| known.document.sequence);
-    match (current, new.document.sequence) {
-        (Some(current), Some(found)) if found < current => Err(TrustBundlesError::Refused {
+    match new.document.trust.check_follows(current) {
+        Ok(()) => Ok(new),
+        Err(source) => Err(TrustBundlesError::Refused {
             trust_domain: trust_domain.clone(),
-            source: BundleError::Rollback { current, found },
+            source,
         }),
-        _ => Ok(new),
     }
+}
+
+fn signed_digest(leaf: &[u8]) -> Result<[u8; 32], ChainError> {
+    let (_, leaf) = X509Certificate::from_der(leaf).map_err(|error| ChainError::Unreadable {
+        reason: error.to_string(),
+    })?;
+    Ok(dayfly_keys::sha256(leaf.tbs_certificate.as_ref()))
 }
 
 fn check_distinct(sources: &[BundleSource]) -> Result<(), TrustBundlesError> {
@@ -344,7 +367,7 @@ fn report(trust_domain: &TrustDomain, outcome: ReloadOutcome) -> BundleReport {
 }
 
 fn report_untrusted(trust_domain: &TrustDomain, loaded: &Loaded) {
-    if loaded.authorities.len() == 0 {
+    if loaded.document.trust.len() == 0 {
         tracing::warn!(%trust_domain, "{NO_AUTHORITIES}");
     }
 }

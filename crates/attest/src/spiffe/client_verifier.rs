@@ -11,8 +11,8 @@ use rustls::{
 };
 use rustls_pki_types::CertificateDer;
 
+use super::ChainError;
 use super::bundles::TrustBundles;
-use super::chain::ChainError;
 use crate::AttestError;
 
 /// A rustls verifier that asks for a client certificate, does without one, and accepts only X509-SVIDs of the trust

@@ -2,14 +2,14 @@
 
 mod bundle;
 mod bundles;
-mod chain;
 mod client_verifier;
-mod proven;
 mod source;
 
-pub use bundle::{BundleDocument, BundleError, MAX_AUTHORITIES, MAX_BUNDLE_BYTES};
+pub use bundle::BundleDocument;
+pub(crate) use bundles::ProvenSvid;
 pub use bundles::{BundleReport, BundleStatus, ReloadOutcome, TrustBundles};
-pub use chain::{ChainError, MAX_INTERMEDIATES, MAX_SAME_SUBJECT};
 pub use client_verifier::SvidClientVerifier;
-pub(crate) use proven::ProvenSvid;
+pub use dayfly_verifier::x509::{
+    BundleError, ChainError, MAX_AUTHORITIES, MAX_BUNDLE_BYTES, MAX_INTERMEDIATES, MAX_SAME_SUBJECT,
+};
 pub use source::{BundleSource, TrustBundlesError};

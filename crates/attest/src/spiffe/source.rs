@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use dayfly_token::TrustDomain;
+use dayfly_verifier::x509::{BundleError, MAX_BUNDLE_BYTES};
 
-use super::bundle::{BundleDocument, BundleError, MAX_BUNDLE_BYTES};
-use super::chain::{Authorities, ChainError};
+use super::bundle::BundleDocument;
 
 /// Where the bundle of a trust domain comes from. The two are configured together, never inferred from each other.
 #[derive(Debug, Clone)]
@@ -61,10 +61,8 @@ impl BundleSource {
                 BundleDocument::parse(&self.trust_domain, &bytes)
             }
         };
-        Loaded::new(document.map_err(refused)?).map_err(|source| TrustBundlesError::Unusable {
-            trust_domain: self.trust_domain.clone(),
-            source,
-        })
+        let document = document.map_err(refused)?;
+        Ok(Loaded { document })
     }
 }
 
@@ -106,32 +104,15 @@ pub enum TrustBundlesError {
         /// What happened.
         source: std::io::Error,
     },
-    /// An authority of a bundle cannot be an end of a path.
-    #[error("the bundle of `{trust_domain}` is unusable")]
-    Unusable {
-        /// The trust domain.
-        trust_domain: TrustDomain,
-        /// What is wrong with it.
-        source: ChainError,
-    },
 }
 
 /// A bundle in force.
 #[derive(Debug)]
 pub(super) struct Loaded {
     pub(super) document: BundleDocument,
-    pub(super) authorities: Authorities,
 }
 
 impl Loaded {
-    fn new(document: BundleDocument) -> Result<Self, ChainError> {
-        let authorities = Authorities::new(&document.x509)?;
-        Ok(Self {
-            document,
-            authorities,
-        })
-    }
-
     pub(super) fn says_the_same_as(&self, other: &Self) -> bool {
         self.document.x509 == other.document.x509
             && self.document.sequence == other.document.sequence

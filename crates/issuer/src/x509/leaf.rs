@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use dayfly_keys::csr::{CertificateRequest, CsrKey};
-use dayfly_token::{TrustDomain, UnixTime};
+use dayfly_token::{EXTENSION_OID, TrustDomain, UnixTime, extension_oid_der};
 use rcgen::{
     CertificateParams, CustomExtension, DistinguishedName, ExtendedKeyUsagePurpose, IsCa,
     KeyUsagePurpose, SanType, SerialNumber, SignatureAlgorithm,
@@ -14,7 +14,7 @@ use x509_parser::oid_registry::OID_SIG_ECDSA_WITH_SHA256;
 use x509_parser::x509::X509Version;
 
 use super::certificate::date;
-use super::extension::{self, CertificateClaims, EXTENSION_OID};
+use super::extension::claims_of;
 use super::{CaError, NOT_BEFORE_SECS};
 use crate::issuance::Issuance;
 
@@ -72,7 +72,7 @@ impl Leaf<'_> {
         for name in self.dns_names {
             names.push(SanType::DnsName(ia5(name.clone())?));
         }
-        let private = CertificateClaims::of(self.issuance).to_der();
+        let private = claims_of(self.issuance).to_der();
         let mut params = CertificateParams::default();
         params.not_before = date(self.not_before())?;
         params.not_after = date(self.issuance.expires_at)?;
@@ -189,8 +189,8 @@ impl Leaf<'_> {
             _ if extension.oid.as_bytes() == NO_REV_AVAIL_OID => {
                 ("noRevAvail", !critical && extension.value == NULL)
             }
-            _ if extension.oid.as_bytes() == extension::oid() => {
-                let private = CertificateClaims::of(self.issuance).to_der();
+            _ if extension.oid.as_bytes() == extension_oid_der() => {
+                let private = claims_of(self.issuance).to_der();
                 ("private extension", !critical && extension.value == private)
             }
             _ => ("extensions", false),

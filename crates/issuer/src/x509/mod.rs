@@ -7,16 +7,10 @@
 //!
 //! # The private extension
 //!
-//! [`EXTENSION_OID`] holds a DER `UTF8String` with one JSON object, whose members have the names
-//! and meanings of a token's claims: `iat` (the issuing instant that cut-offs are compared with;
-//! `notBefore` lies before it), `txn` if there is a task, and `dfy` with `rule`, `env` and `anc`.
-//! [`CertificateClaims::of_leaf`] reads it.
-//!
-//! The OID is formed from the UUID `7a3c1f52-0b9d-4e86-a5d4-63b81c9f20e7` in the arc
-//! 1.2.840.113556.1.8000.2554, which takes a UUID apart into numbers below 2^24. Under 2.25 the
-//! same UUID would be one number of 127 bits; Go's crypto/x509 (golang/go issue 30757), Botan and
-//! others refuse a whole certificate for one OID component above 2^31, and RFC 5280 appendix B asks
-//! readers for no more than 2^28.
+//! [`EXTENSION_OID`] holds a [`CertificateClaims`], whose members have the names and meanings of a
+//! token's claims: `iat` (the issuing instant that cut-offs are compared with; `notBefore` lies
+//! before it), `txn` if there is a task, and `dfy` with `rule`, `env` and `anc`. Peers read it with
+//! `dayfly_verifier::x509`.
 
 mod authority;
 mod bundle;
@@ -30,7 +24,7 @@ mod tests;
 
 pub use authority::IssuingCa;
 pub use bundle::bundle_document;
-pub use extension::{CertificateClaims, EXTENSION_OID};
+pub use dayfly_token::{CertificateClaims, EXTENSION_OID};
 pub(crate) use leaf::Leaf;
 pub use root::{EphemeralRoot, FileRoot, RootAlgorithm, RootKey};
 

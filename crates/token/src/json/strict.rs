@@ -364,8 +364,7 @@ impl<'de> Names<'de> {
     /// Takes a name up, or gives it back if it is there already.
     fn insert(&mut self, name: Cow<'de, str>) -> Result<(), Cow<'de, str>> {
         let bit = bit_of(&name);
-        let known = self.seen & bit != 0
-            && (self.few.iter().any(|known| *known == name) || self.many.contains(&name));
+        let known = self.seen & bit != 0 && (self.few.contains(&name) || self.many.contains(&name));
         if known {
             return Err(name);
         }

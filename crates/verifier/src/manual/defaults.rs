@@ -14,9 +14,16 @@
 //! | size of a DPoP proof, of its `jti` | 8 KiB, 256 bytes | fixed | Ten times what a proof with a short URI has; a UUID has 36 bytes. |
 //! | depth of JSON | 16 levels | fixed | Far more than the claims need, far less than endangers a stack. |
 //! | actors, ancestors | 4 | fixed | A delegation over more than four hops is an error in the design of whoever asks for it. |
+//! | certificates of a chain | 10, of which 4 intermediates, 2 of them with the same subject | fixed | A nested deployment of three levels needs two intermediates. Path building tries them in every order, so that the number decides what a hostile chain costs. |
+//! | size of a certificate | 16 KiB | fixed | One with a post-quantum key and signature has under 8. |
+//! | private extension | 4 KiB | fixed | Four ancestors and the longest names have under 1 KiB. |
+//! | authorities of a bundle, its size | 64, 1 MiB | fixed | Each is compared in every handshake. |
+//! | `iat` of a certificate | up to 60 s after `notBefore` | fixed | The issuer dates `notBefore` back by 30 s. An `iat` far ahead would outlive every cut-off. |
+//! | certificates that were proven | 4096 | fixed | About 1 MB; only what an authority signed gets in. |
 //! | silence of the stream | 15 s | fixed | As for fresh. Only statements that bring news of the issuer count as a sign of life. |
 //! | refetch for an unknown key id | every 10 s at most | [`refresh_cooldown`](crate::follow::FromIssuer::refresh_cooldown) | A flood of made-up key ids must not become a flood at the issuer. |
 //! | keys that cannot be refreshed | 1 h | fixed | Whoever keeps this API from its issuer must not keep a withdrawn key alive. |
+//! | callers with a bucket of their own in a [`RateLimit`](crate::tower::RateLimit) | 65,536 | [`capacity`](crate::tower::RateLimit::capacity) | More workloads than one API has, in 8 MiB. Beyond it newcomers share one bucket; nobody's is reset. |
 //! | revocation entries | 4 million | fixed | 130 MB. Beyond it the state ages, and verification stops: the feed can deny, never exhaust. |
 //!
 //! # Choices
@@ -40,6 +47,14 @@
 //! that someone believes to be bound. A confirmation that this version does not know is refused, and so is one with
 //! two members.
 //!
+//! **No leeway for certificates.** `notBefore` and `notAfter` are compared to the second, both ends included, as every
+//! other TLS peer does. The issuer dates `notBefore` back instead.
+//!
+//! **A certificate without the private extension is refused.** It may be a good X.509-SVID, but nobody could revoke it.
+//!
+//! **The dialled name is no identity.** DNS finds a server. Who it is, its SPIFFE ID says, and which ones it may be, the
+//! client.
+//!
 //! **What RFC 9449 leaves open.** `typ` is `dpop+jwt` in these very letters. `ath` is required. `exp` and `nbf`, which the RFC
 //! does not know, bind a proof that has them; a `nonce` where none is required is ignored, and other claims and header
 //! members are too, but for those that are refused in tokens. Methods are compared with their case.
@@ -57,6 +72,14 @@
 //! **The caller learns little.** `invalid_token` for everything from a bad signature to a revocation: whoever probes
 //! with stolen or invented tokens learns nothing about the issuer's keys, names or revocations. The operator finds
 //! code and reason in the log.
+//!
+//! **Each call is one event at INFO.** What an issuer issued is worth knowing only together with what was done with it. A
+//! busy API that does not want them sets `dayfly::access::accepted=off` and keeps the refusals. They are at INFO too:
+//! anyone can cause one, and a level at which people are woken must not be in strangers' hands. Only what the operator
+//! can mend is a warning.
+//!
+//! **No optional caller.** An extractor that is satisfied without a caller would find none where the layer was forgotten,
+//! and let everybody in. What anyone may see belongs on a router without the layer.
 //!
 //! **Trust grows over TLS alone.** Keys come from the issuer's own origin, over TLS, with the system's roots or the CA that
 //! you pin. The feed is signed by keys of its own, which stand apart from the token keys, and can only take away. Whoever

@@ -80,3 +80,29 @@
 //! |---|---|
 //! | Idle or stalled connections that keep everybody else out | [`tls::Server`](crate::tls::Server): the oldest handshake, and the connection idle for longest, give way to newcomers. |
 //! | Sessions resumed after trust was removed (CVE-2025-68121) | [`tls::server_config`](crate::tls::server_config) has no tickets and no session storage, and a connection ends with its peer's certificate. |
+//!
+//! # Logs, counters and limits
+//!
+//! | what happened elsewhere | what stops it here |
+//! |---|---|
+//! | Tokens and claims in logs (CVE-2024-8365, CVE-2025-1296, CVE-2025-4166) | The [event](mod@crate::tower#events) of a call has named fields and no token; of a token that was not accepted it has the code and a reason of bounded length. The header is marked as sensitive for every other log. |
+//! | Line breaks and terminal codes in logs, by a key id or a subject | What a token said is escaped and cut in a reason, and every field is a value of its own, which the formats for lines and for JSON escape. |
+//! | A series of metrics for each value that a stranger makes up (CVE-2026-49835) | [`Metrics`](crate::tower::Metrics) has a fixed number of counters, and no label from a request. |
+//! | A rate limit that a flood of new names resets | A bucket of the [`RateLimit`](crate::tower::RateLimit) goes only when it is full again; newcomers without room share one. |
+//! | A rate limit that strangers use up for others | It stands behind the verification, and counts proven subjects alone. |
+//!
+//! # Certificates
+//!
+//! | what happened elsewhere | what stops it here |
+//! |---|---|
+//! | Path validation taken for SVID validation | [`svid`](crate::svid): one test for each rule, before any path is built. |
+//! | Bundles of several trust domains in one pool, or a root that signs for a domain that is not its own | One bundle, one trust domain; a signing certificate that names another one is refused. |
+//! | A leaf pinned as an authority (CVE-2024-2048, CVE-2025-6037) | Authorities must be CAs that may sign certificates, or the bundle is refused. |
+//! | An older bundle brings back an authority that was removed | `spiffe_sequence` never goes back, and never disappears. |
+//! | mTLS that fails open on an empty or unreadable CA file (CVE-2026-27586, CVE-2026-32305) | An empty bundle trusts nothing, PEM without a certificate and anything malformed is refused, and the roots of the system have no part in it. |
+//! | Several URI names, a common name or an e-mail address taken for the identity | Exactly one URI name, a strict SPIFFE ID of the form owner/workload. |
+//! | Path building that explodes (RUSTSEC-2023-0053, CVE-2026-32280) | Ten certificates, four intermediates, two of one subject; the budget of webpki besides. |
+//! | Revocation lists not loaded, not found or not enforced (CVE-2022-41316, RUSTSEC-2026-0049) | No lists: the same state as for tokens, and the same refusal where it is too old. |
+//! | An instant of issue that outruns cut-offs | `iat` has to lie at `notBefore`, within a minute. |
+//! | A second form of the serial number that is not among the revoked | 16 bytes with the form of a credential id, or refused. |
+//! | A revoked peer that keeps its connection | [`recheck`](crate::x509::CertificateVerifier::recheck) for each request; resumption is off at both ends. |

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use dayfly_token::UnixTime;
-use dayfly_token::feed::{Entry, Kind, Prefix};
+pub use dayfly_token::feed::{Entry, FOREVER, Kind, Prefix};
 
 pub use marks::{Facts, Marks, prefix};
 use table::Table;

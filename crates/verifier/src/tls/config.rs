@@ -1,13 +1,15 @@
 use std::sync::Arc;
 
-use rustls::ServerConfig;
+use rustls::client::Resumption;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::{ClientConfig, ServerConfig};
 use rustls_pki_types::pem::{Error as PemError, PemObject as _};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-/// What a TLS server shows: its certificate chain, leaf first, and the leaf's private key.
+/// What a TLS server shows, and a client that is asked for it: its certificate chain, leaf first, and the leaf's private key.
 pub struct ServerIdentity {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
@@ -99,5 +101,34 @@ pub fn server_config(
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// A client configuration for the servers that `servers` knows: TLS 1.3 only, no resumption, no early data, no roots of
+/// the system. `identity` is what the client shows where the server asks for it.
+///
+/// Resumption is off because a resumed session skips the server verifier: a server that was revoked meanwhile would
+/// still be believed.
+///
+/// # Errors
+/// If rustls refuses the identity.
+pub fn client_config(
+    identity: Option<ServerIdentity>,
+    servers: Arc<dyn ServerCertVerifier>,
+) -> Result<ClientConfig, ConfigError> {
+    let refused = |source| ConfigError::Refused { source };
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(refused)?
+        .dangerous()
+        .with_custom_certificate_verifier(servers);
+    let mut config = match identity {
+        Some(ServerIdentity { chain, key }) => {
+            builder.with_client_auth_cert(chain, key).map_err(refused)?
+        }
+        None => builder.with_no_client_auth(),
+    };
+    config.resumption = Resumption::disabled();
+    config.enable_early_data = false;
     Ok(config)
 }

@@ -25,6 +25,7 @@ use tracing::{debug, info, warn};
 use super::activity::{Activity, BusyBody};
 use super::dispensable::{Dispensable, Place};
 use crate::rim::now;
+use crate::x509::MAX_CHAIN;
 use crate::{PeerCertificate, svid};
 
 /// Pause after an accept that failed for want of descriptors or memory: a loop without it would spin.
@@ -32,9 +33,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Pause before another idle connection gives way, if the last one has not ended yet.
 const FULL_PAUSE: Duration = Duration::from_millis(10);
-
-/// Most certificates that a peer may send: a leaf, a few intermediates, a root that should not be there.
-const MAX_CHAIN: usize = 10;
 
 /// The address at the other end of the connection: a request extension that [`Server`] sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use crate::RejectionCode;
 use crate::dpop::ALGORITHMS;
 
 /// Seconds after which a caller may try again when this API has lost its revocation state.
-const RETRY_AFTER_SECS: u16 = 5;
+const RETRY_AFTER_SECS: u32 = 5;
 
 /// The header that gives a client the nonce for its next proof (RFC 9449 section 8.1).
 pub(super) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
@@ -33,15 +33,11 @@ pub enum Challenge {
     /// 503: this API is cut off from its issuer for longer than it accepts, or remembers as many proofs as it can;
     /// another token would not help.
     Unavailable,
-}
-
-/// What the challenges of one API name beside the error.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Terms {
-    /// The URL of the API's metadata (RFC 9728).
-    pub(crate) resource_metadata: Option<String>,
-    /// Whether tokens are accepted under the scheme `DPoP`.
-    pub(crate) dpop: bool,
+    /// 429: this caller asked too often.
+    TooManyRequests {
+        /// Seconds until it may ask again, at least 1.
+        retry_after_secs: u32,
+    },
 }
 
 impl Challenge {
@@ -66,6 +62,7 @@ impl Challenge {
             Self::InvalidRequest => StatusCode::BAD_REQUEST,
             Self::InsufficientScope { .. } => StatusCode::FORBIDDEN,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 
@@ -73,21 +70,22 @@ impl Challenge {
     /// [`Gate::answer`](super::Gate::answer) says more.
     #[must_use]
     pub fn response<B: Default>(&self, resource_metadata: Option<&str>) -> Response<B> {
-        self.response_by(&Terms {
-            resource_metadata: resource_metadata.map(str::to_owned),
-            dpop: false,
-        })
+        self.response_with(resource_metadata, false)
     }
 
-    pub(crate) fn response_by<B: Default>(&self, terms: &Terms) -> Response<B> {
+    pub(crate) fn response_with<B: Default>(
+        &self,
+        resource_metadata: Option<&str>,
+        dpop: bool,
+    ) -> Response<B> {
         let mut response = Response::new(B::default());
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
-        if matches!(self, Self::Unavailable) {
-            headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS));
+        if let Some(secs) = self.retry_after_secs() {
+            headers.insert(RETRY_AFTER, HeaderValue::from(secs));
             return response;
         }
-        for challenge in self.headers(terms) {
+        for challenge in self.headers(resource_metadata, dpop) {
             if let Ok(value) = HeaderValue::try_from(challenge) {
                 headers.append(WWW_AUTHENTICATE, value);
             }
@@ -95,21 +93,30 @@ impl Challenge {
         response
     }
 
+    /// Seconds to wait, where another token would not help.
+    pub(crate) const fn retry_after_secs(&self) -> Option<u32> {
+        match self {
+            Self::Unavailable => Some(RETRY_AFTER_SECS),
+            Self::TooManyRequests { retry_after_secs } => Some(*retry_after_secs),
+            _ => None,
+        }
+    }
+
     /// RFC 9449 section 7.2: an API that takes both schemes offers both. What is wrong with a proof only the scheme
     /// `DPoP` can say.
-    fn headers(&self, terms: &Terms) -> Vec<String> {
+    pub(crate) fn headers(&self, resource_metadata: Option<&str>, dpop: bool) -> Vec<String> {
         let about_proof = matches!(self, Self::InvalidProof | Self::UseNonce);
         let mut challenges = Vec::new();
         if !about_proof {
-            challenges.push(self.header("Bearer", None, terms));
+            challenges.push(self.header("Bearer", None, resource_metadata));
         }
-        if terms.dpop || about_proof {
-            challenges.push(self.header("DPoP", Some(ALGORITHMS), terms));
+        if dpop || about_proof {
+            challenges.push(self.header("DPoP", Some(ALGORITHMS), resource_metadata));
         }
         challenges
     }
 
-    fn header(&self, scheme: &str, algs: Option<&str>, terms: &Terms) -> String {
+    fn header(&self, scheme: &str, algs: Option<&str>, resource_metadata: Option<&str>) -> String {
         let scope = match self {
             Self::InsufficientScope { scope } => Some(scope.as_str()),
             _ => None,
@@ -118,7 +125,7 @@ impl Challenge {
             ("error", self.error()),
             ("scope", scope),
             ("algs", algs),
-            ("resource_metadata", terms.resource_metadata.as_deref()),
+            ("resource_metadata", resource_metadata),
         ];
         let mut header = scheme.to_owned();
         let mut separator = ' ';
@@ -134,9 +141,9 @@ impl Challenge {
         header
     }
 
-    const fn error(&self) -> Option<&'static str> {
+    pub(crate) const fn error(&self) -> Option<&'static str> {
         match self {
-            Self::TokenMissing | Self::Unavailable => None,
+            Self::TokenMissing | Self::Unavailable | Self::TooManyRequests { .. } => None,
             Self::InvalidRequest => Some("invalid_request"),
             Self::InvalidToken => Some("invalid_token"),
             Self::InvalidProof => Some("invalid_dpop_proof"),
@@ -154,8 +161,8 @@ const fn can_be_quoted(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    fn told(challenge: &Challenge, terms: &Terms) -> Vec<String> {
-        let response = challenge.response_by::<()>(terms);
+    fn told(challenge: &Challenge, url: Option<&str>) -> Vec<String> {
+        let response = challenge.response_with::<()>(url, true);
         let values = response.headers().get_all(WWW_AUTHENTICATE).iter();
         values
             .map(|value| value.to_str().unwrap().to_owned())
@@ -164,10 +171,7 @@ mod tests {
 
     #[test]
     fn both_schemes() {
-        let terms = Terms {
-            resource_metadata: Some("https://api/meta".to_owned()),
-            dpop: true,
-        };
+        let terms = Some("https://api/meta");
         let meta = "resource_metadata=\"https://api/meta\"";
         let algs = "algs=\"ES256 EdDSA\"";
         for (challenge, error) in [
@@ -176,7 +180,7 @@ mod tests {
             (Challenge::InvalidRequest, "error=\"invalid_request\","),
         ] {
             assert_eq!(
-                told(&challenge, &terms),
+                told(&challenge, terms),
                 [
                     format!("Bearer {error}{meta}"),
                     format!("DPoP {error}{algs},{meta}")
@@ -189,7 +193,7 @@ mod tests {
         ] {
             assert_eq!(challenge.status(), StatusCode::UNAUTHORIZED);
             let only = [format!("DPoP error=\"{error}\",{algs},{meta}")];
-            assert_eq!(told(&challenge, &terms), only);
+            assert_eq!(told(&challenge, terms), only);
         }
     }
 
@@ -222,13 +226,9 @@ mod tests {
                 "Bearer error=\"insufficient_scope\",scope=\"deploy:write\"",
             ),
         ] {
+            assert_eq!(challenge.headers(url, false), [header]);
             let response = challenge.response::<()>(url);
-            let told: Vec<_> = response
-                .headers()
-                .get_all(WWW_AUTHENTICATE)
-                .iter()
-                .collect();
-            assert_eq!(told, [header]);
+            assert_eq!(response.headers()[WWW_AUTHENTICATE], header);
         }
         let unavailable = Challenge::Unavailable.response::<()>(None);
         assert_eq!(

@@ -1,14 +1,18 @@
 use std::sync::Arc;
 
-use dayfly_token::{Confirmation, UnixTime};
+use dayfly_token::UnixTime;
 use http::request::Parts;
 use http::{HeaderValue, Request, Response};
-use tracing::{debug, warn};
 
-use super::challenge::{Challenge, DPOP_NONCE, Terms};
+use super::access::{self, Call, Entry};
+use super::challenge::{Challenge, DPOP_NONCE};
 use super::credentials::{Credentials, hide};
+use super::dialect::{Behind, Dialect};
+use super::metadata::ResourceMetadata;
+use super::metrics::Metrics;
+use super::refusal::Refusal;
 use crate::dpop::{BaseUrl, Presentation};
-use crate::{Presented, Rejection, UnverifiedToken, Verified, Verifier};
+use crate::{Presented, UnverifiedToken, Verified, Verifier};
 
 /// Decides about requests: the token in the `Authorization` header, with the [`PeerCertificate`](crate::PeerCertificate)
 /// among the request's extensions, or the proof in the `DPoP` header, for bound tokens.
@@ -23,10 +27,11 @@ pub struct Gate {
 #[derive(Clone)]
 struct Shared {
     verifier: Verifier,
+    behind: Arc<Behind>,
     base_url: Option<BaseUrl>,
-    terms: Arc<Terms>,
     scopes: Vec<String>,
     clock: fn() -> UnixTime,
+    metrics: Metrics,
 }
 
 impl Gate {
@@ -35,18 +40,43 @@ impl Gate {
         Self {
             shared: Arc::new(Shared {
                 verifier,
+                behind: Arc::default(),
                 base_url: None,
-                terms: Arc::default(),
                 scopes: Vec::new(),
                 clock: crate::rim::now,
+                metrics: Metrics::new(),
             }),
         }
     }
 
-    /// The URL of this API's metadata (RFC 9728), which every challenge then names.
+    /// The URL of this API's metadata (RFC 9728), which every challenge then names. For metadata that this program
+    /// serves itself, see [`Gate::protected_resource`].
     pub fn resource_metadata(self, url: impl Into<String>) -> Self {
         let url = url.into();
-        self.with(|shared| Arc::make_mut(&mut shared.terms).resource_metadata = Some(url))
+        self.with(|shared| Arc::make_mut(&mut shared.behind).metadata_url = Some(url))
+    }
+
+    /// The API's metadata, whose URL every challenge then names. Serve it outside of the gate.
+    pub fn protected_resource(self, metadata: &ResourceMetadata) -> Self {
+        self.resource_metadata(metadata.url())
+    }
+
+    /// Answers in gRPC: a refusal is a gRPC status, with the challenge in its metadata, as
+    /// [`tonic`](mod@crate::tonic) describes it.
+    #[cfg(feature = "tonic")]
+    pub fn grpc(self) -> Self {
+        self.with(|shared| Arc::make_mut(&mut shared.behind).dialect = Dialect::Grpc)
+    }
+
+    /// Counts in `metrics`, which other gates may share; without it each gate counts for itself and its clones.
+    pub fn count_in(self, metrics: &Metrics) -> Self {
+        self.with(|shared| shared.metrics = metrics.clone())
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.shared.metrics.clone()
     }
 
     /// Where clients reach this API, and with it the acceptance of tokens under the scheme `DPoP`: the URI that a proof
@@ -57,7 +87,7 @@ impl Gate {
     pub fn base_url(self, url: BaseUrl) -> Self {
         self.with(|shared| {
             shared.base_url = Some(url);
-            Arc::make_mut(&mut shared.terms).dpop = true;
+            Arc::make_mut(&mut shared.behind).dpop = true;
         })
     }
 
@@ -80,129 +110,126 @@ impl Gate {
         }
     }
 
-    /// Decides about one request by its head. A `DPoP` proof counts as used when it was accepted: check each request
-    /// once.
+    /// Decides about one request by its head, and records the decision. What then becomes of the request, only the
+    /// layer knows: the event of a call that is let in here has no status. A `DPoP` proof counts as used when it was
+    /// accepted: check each request once.
     ///
     /// # Errors
     /// What to answer, with [`Gate::answer`], if the request has no acceptable token.
     pub fn check(&self, parts: &Parts) -> Result<Verified, Challenge> {
-        let verified = match Credentials::of(&parts.headers, parts.uri.query()) {
-            Credentials::Bearer(token) => self.verify(
-                token,
-                &Presented {
-                    peer: parts.extensions.get(),
-                    proof: None,
-                },
-            )?,
-            Credentials::Dpop { token, proof } => self.verify_with_proof(token, proof, parts)?,
-            Credentials::NoProof(what) => {
-                debug!(what, "request refused");
-                return Err(match self.shared.base_url {
-                    Some(_) => Challenge::InvalidProof,
-                    None => Challenge::TokenMissing,
-                });
-            }
-            Credentials::None => return Err(Challenge::TokenMissing),
-            Credentials::Malformed(what) => {
-                debug!(what, "request refused");
-                return Err(Challenge::InvalidRequest);
-            }
-        };
-        self.check_scopes(&verified)?;
-        Ok(verified)
+        self.enter(parts).map(|(verified, _entry)| verified)
     }
 
     /// The whole answer to a request that [`Gate::check`] turned away, with an empty body.
     #[must_use]
     pub fn answer<B: Default>(&self, challenge: &Challenge) -> Response<B> {
-        let mut response = challenge.response_by(&self.shared.terms);
-        if matches!(challenge, Challenge::UseNonce)
-            && let Some(nonce) = self.nonce()
-        {
-            response.headers_mut().insert(DPOP_NONCE, nonce);
+        let mut response = self.shared.behind.answer(challenge);
+        if matches!(challenge, Challenge::UseNonce) {
+            self.add_nonce(&mut response);
         }
         response
     }
 
-    /// [`Gate::check`], after which the request carries the [`Verified`] among its extensions, and no log prints its
-    /// token or proof.
-    pub(super) fn admit<B>(&self, request: Request<B>) -> Result<Request<B>, Challenge> {
+    /// Like [`Gate::check`], after which the request carries the [`Verified`] among its extensions, and no log prints
+    /// its token.
+    pub(super) fn admit<B>(&self, request: Request<B>) -> Result<(Request<B>, Entry), Challenge> {
         let (mut parts, body) = request.into_parts();
-        let verified = self.check(&parts)?;
-        hide(&mut parts);
+        let (verified, entry) = self.enter(&parts)?;
+        self.prepare(&mut parts);
         parts.extensions.insert(verified);
-        // For the challenges of the extractors.
-        #[cfg(feature = "axum")]
-        parts.extensions.insert(Arc::clone(&self.shared.terms));
-        Ok(Request::from_parts(parts, body))
+        Ok((Request::from_parts(parts, body), entry))
     }
 
-    /// The nonce for the next proof of whoever sent an admitted request with one, so that no request is spent on asking
-    /// for it (RFC 9449 section 8.2).
-    pub(super) fn nonce_for<B>(&self, request: &Request<B>) -> Option<HeaderValue> {
-        let verified: &Verified = request.extensions().get()?;
-        match verified.confirmation()? {
-            Confirmation::KeyThumbprint(_) => self.nonce(),
-            _ => None,
+    /// What every request gets that is let in.
+    pub(crate) fn prepare(&self, parts: &mut Parts) {
+        hide(parts);
+        parts.extensions.insert(Arc::clone(&self.shared.behind));
+    }
+
+    /// The end of a call that was let in.
+    pub(super) fn leave<R>(&self, entry: Entry, response: &mut Response<R>) {
+        // RFC 9449 section 8.2: so that no request is spent on asking for the next one.
+        if entry.has_proof() {
+            self.add_nonce(response);
+        }
+        entry.answered(response, self.dialect());
+    }
+
+    fn add_nonce<R>(&self, response: &mut Response<R>) {
+        let nonce = self.shared.verifier.dpop_nonce((self.shared.clock)());
+        if let Some(Ok(nonce)) = nonce.map(HeaderValue::try_from) {
+            response.headers_mut().insert(DPOP_NONCE, nonce);
         }
     }
 
-    fn nonce(&self) -> Option<HeaderValue> {
-        let nonce = self.shared.verifier.dpop_nonce((self.shared.clock)())?;
-        HeaderValue::try_from(nonce).ok()
+    fn enter(&self, parts: &Parts) -> Result<(Verified, Entry), Challenge> {
+        let (metrics, call) = (&self.shared.metrics, Call::of(parts, self.dialect()));
+        match self.decide(parts) {
+            Ok(verified) => {
+                let entry = Entry::new(metrics.clone(), call, verified.clone());
+                Ok((verified, entry))
+            }
+            Err(refusal) => {
+                access::turned_away(metrics, &call, &refusal, self.dialect());
+                Err(refusal.challenge)
+            }
+        }
     }
 
-    /// RFC 9449 section 7.1. What is compared with the proof is configured, but for method and path.
-    fn verify_with_proof(
-        &self,
-        token: &str,
-        proof: &str,
-        parts: &Parts,
-    ) -> Result<Verified, Challenge> {
-        let Some(base_url) = &self.shared.base_url else {
-            debug!(
-                "a DPoP token is refused: this gate has no `base_url` to compare its proof with"
-            );
-            return Err(Challenge::TokenMissing);
-        };
-        let Some(uri) = base_url.uri_of(path_of(parts)) else {
-            debug!("a DPoP token is refused: the request is for no path");
-            return Err(Challenge::InvalidProof);
-        };
-        let proof = Presentation {
-            proof,
-            method: parts.method.as_str(),
-            uri: &uri,
-        };
-        self.verify(
-            token,
-            &Presented {
-                peer: parts.extensions.get(),
-                proof: Some(proof),
-            },
-        )
+    fn dialect(&self) -> Dialect {
+        self.shared.behind.dialect
     }
 
-    fn verify(&self, token: &str, presented: &Presented<'_>) -> Result<Verified, Challenge> {
+    fn decide(&self, parts: &Parts) -> Result<Verified, Refusal> {
+        let presented = Presented {
+            peer: parts.extensions.get(),
+            proof: None,
+        };
+        let verified = match Credentials::of(&parts.headers, parts.uri.query()) {
+            Credentials::Bearer(token) => self.verify(token, &presented)?,
+            Credentials::Dpop { .. } | Credentials::NoProof(_)
+                if self.shared.base_url.is_none() =>
+            {
+                return Err(Refusal::dpop_not_set_up());
+            }
+            Credentials::Dpop { token, proof } => {
+                let uri = self.uri_of(parts)?;
+                let proof = Some(Presentation {
+                    proof,
+                    method: parts.method.as_str(),
+                    uri: &uri,
+                });
+                self.verify(token, &Presented { proof, ..presented })?
+            }
+            Credentials::NoProof(what) => return Err(Refusal::no_proof(what)),
+            Credentials::None => return Err(Refusal::token_missing()),
+            Credentials::Malformed(what) => return Err(Refusal::malformed(what)),
+        };
+        self.check_scopes(verified)
+    }
+
+    /// What a proof must name: configured, but for the path.
+    fn uri_of(&self, parts: &Parts) -> Result<String, Refusal> {
+        let base_url = self.shared.base_url.as_ref();
+        base_url
+            .and_then(|url| url.uri_of(path_of(parts)))
+            .ok_or(Refusal::no_proof("a DPoP token on a request for no path"))
+    }
+
+    fn verify(&self, token: &str, presented: &Presented<'_>) -> Result<Verified, Refusal> {
         let shared = &*self.shared;
         shared
             .verifier
             .verify(UnverifiedToken::new(token), presented, (shared.clock)())
-            .map_err(|rejection| {
-                log(&rejection);
-                Challenge::of(rejection.code())
-            })
+            .map_err(Refusal::of_token)
     }
 
-    fn check_scopes(&self, verified: &Verified) -> Result<(), Challenge> {
+    fn check_scopes(&self, verified: Verified) -> Result<Verified, Refusal> {
         let needed = &self.shared.scopes;
         if needed.iter().all(|scope| verified.has_scope(scope)) {
-            return Ok(());
+            return Ok(verified);
         }
-        debug!(credential_id = verified.credential_id(), needed = ?needed, "scope missing");
-        Err(Challenge::InsufficientScope {
-            scope: needed.join(" "),
-        })
+        Err(Refusal::insufficient_scope(needed.join(" "), verified))
     }
 }
 
@@ -215,20 +242,36 @@ fn path_of(parts: &Parts) -> &str {
     parts.uri.path()
 }
 
-/// The operator learns why; a state that is too old, or a store that is too small, is theirs to mend.
-fn log(rejection: &Rejection) {
-    let (code, cause) = (rejection.code(), causes_of(rejection));
-    if Challenge::of(code) == Challenge::Unavailable {
-        warn!(code = code.as_str(), reason = %rejection, cause, "tokens are refused");
-    } else {
-        debug!(code = code.as_str(), reason = %rejection, cause, "token refused");
+/// For those who decide by more than the token, and know only then what is to be recorded.
+#[cfg(feature = "migrate")]
+impl Gate {
+    /// Decides like [`Gate::check`], and records nothing.
+    pub(crate) fn look(&self, parts: &Parts) -> Result<Verified, Refusal> {
+        self.decide(parts)
     }
-}
 
-/// The sources of an error, outermost first.
-fn causes_of(rejection: &Rejection) -> Option<String> {
-    let first = std::error::Error::source(rejection)?;
-    let chain = std::iter::successors(Some(first), |error| error.source());
-    let causes: Vec<_> = chain.map(ToString::to_string).collect();
-    Some(causes.join(": "))
+    /// What is said of the request itself.
+    pub(crate) fn call(&self, parts: &Parts) -> Call {
+        Call::of(parts, self.dialect())
+    }
+
+    /// The record of a call that is let in by its token.
+    pub(crate) fn entry(&self, call: Call, verified: Verified) -> Entry {
+        Entry::new(self.shared.metrics.clone(), call, verified)
+    }
+
+    /// Records a call that is refused for its token, or for want of one.
+    pub(crate) fn turned_away(&self, call: &Call, refusal: &Refusal) {
+        access::turned_away(&self.shared.metrics, call, refusal, self.dialect());
+    }
+
+    /// The scopes that every request behind this gate needs.
+    pub(crate) fn scopes(&self) -> &[String] {
+        &self.shared.scopes
+    }
+
+    /// The present, by the gate's clock.
+    pub(crate) fn now(&self) -> UnixTime {
+        (self.shared.clock)()
+    }
 }

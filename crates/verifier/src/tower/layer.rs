@@ -1,14 +1,16 @@
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use dayfly_token::UnixTime;
-use http::{HeaderValue, Request, Response};
+use http::{Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::challenge::DPOP_NONCE;
+use super::access::Entry;
 use super::gate::Gate;
+use super::metadata::ResourceMetadata;
+use super::metrics::Metrics;
 use crate::Verifier;
 use crate::dpop::BaseUrl;
 
@@ -39,6 +41,28 @@ impl VerifierLayer {
     /// See [`Gate::resource_metadata`].
     pub fn resource_metadata(self, url: impl Into<String>) -> Self {
         self.gate.resource_metadata(url).into()
+    }
+
+    /// See [`Gate::protected_resource`].
+    pub fn protected_resource(self, metadata: &ResourceMetadata) -> Self {
+        self.gate.protected_resource(metadata).into()
+    }
+
+    /// See [`Gate::grpc`].
+    #[cfg(feature = "tonic")]
+    pub fn grpc(self) -> Self {
+        self.gate.grpc().into()
+    }
+
+    /// See [`Gate::count_in`].
+    pub fn count_in(self, metrics: &Metrics) -> Self {
+        self.gate.count_in(metrics).into()
+    }
+
+    /// See [`Gate::metrics`].
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.gate.metrics()
     }
 
     /// See [`Gate::require_scope`].
@@ -90,22 +114,42 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         match self.gate.admit(request) {
-            Ok(request) => {
-                let nonce = self.gate.nonce_for(&request);
-                VerifyFuture(Step::Admitted(Box::pin(self.inner.call(request)), nonce))
+            Ok((request, entry)) => {
+                let future = self.inner.call(request);
+                VerifyFuture::admitted(future, self.gate.clone(), Some(entry))
             }
-            Err(challenge) => VerifyFuture(Step::TurnedAway(Some(self.gate.answer(&challenge)))),
+            Err(challenge) => VerifyFuture::turned_away(self.gate.answer(&challenge)),
         }
     }
 }
 
 /// The answer: the inner service's, or a challenge at once.
+#[must_use]
 pub struct VerifyFuture<F, R>(Step<F, R>);
 
 enum Step<F, R> {
-    /// With the nonce for the caller's next proof, if it uses them.
-    Admitted(Pin<Box<F>>, Option<HeaderValue>),
+    Admitted {
+        future: Pin<Box<F>>,
+        gate: Gate,
+        /// Recorded with the answer, or when this is dropped without one.
+        entry: Option<Entry>,
+    },
     TurnedAway(Option<Response<R>>),
+}
+
+impl<F, R> VerifyFuture<F, R> {
+    /// Without an `entry`, somebody else records the call.
+    pub(crate) fn admitted(future: F, gate: Gate, entry: Option<Entry>) -> Self {
+        Self(Step::Admitted {
+            future: Box::pin(future),
+            gate,
+            entry,
+        })
+    }
+
+    pub(crate) const fn turned_away(answer: Response<R>) -> Self {
+        Self(Step::TurnedAway(Some(answer)))
+    }
 }
 
 // Nothing in it is pinned in place: the inner future is boxed.
@@ -120,13 +164,16 @@ where
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
-            Step::Admitted(future, nonce) => {
-                future.as_mut().poll(context).map_ok(|mut response| {
-                    if let Some(nonce) = nonce.take() {
-                        response.headers_mut().insert(DPOP_NONCE, nonce);
-                    }
-                    response
-                })
+            Step::Admitted {
+                future,
+                gate,
+                entry,
+            } => {
+                let mut answer = ready!(future.as_mut().poll(context));
+                if let (Some(entry), Ok(response)) = (entry.take(), &mut answer) {
+                    gate.leave(entry, response);
+                }
+                Poll::Ready(answer)
             }
             // A future that is polled after its end may say anything; it may not panic here.
             Step::TurnedAway(response) => Poll::Ready(Ok(response.take().unwrap_or_default())),

@@ -9,22 +9,38 @@
     reason = "tests"
 )]
 
+mod bundles;
 mod cache;
+mod certificates;
 mod claims;
 mod clocks;
 mod compile_fail;
 mod confirmations;
+mod details;
 mod dpop;
+mod events;
+mod examples;
 mod feed;
 mod fixture;
 mod fuzz;
 mod layer;
+mod leaves;
+mod limit;
+mod lines;
+mod manual;
+mod metadata;
+mod metrics;
+mod migrate;
+mod mint;
 mod parsing;
 mod pki;
+mod recheck;
 mod revocation;
+mod scopes;
 mod signatures;
 mod strangers;
 mod svid;
 mod times;
 mod tls;
+mod tonic;
 mod trust;

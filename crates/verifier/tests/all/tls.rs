@@ -47,7 +47,7 @@ pub async fn start(pki: &Pki, limits: Limits, service: Router) -> Running {
     .await
 }
 
-async fn start_with(
+pub async fn start_with(
     config: impl Fn() -> Arc<ServerConfig> + Send + Sync + 'static,
     change: impl FnOnce(Server) -> Server,
     service: Router,

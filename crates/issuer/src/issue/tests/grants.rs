@@ -158,7 +158,7 @@ fn a_workload_gets_a_certificate_for_the_key_of_its_request() {
     assert_eq!(certificate.not_after.as_secs(), T + 900);
     assert_eq!(certificate.renew_after.as_secs(), T + 600);
     assert_eq!(certificate.chain.len(), 2);
-    let claims = crate::x509::CertificateClaims::of_leaf(&certificate.chain[0]).unwrap();
+    let claims = dayfly_verifier::x509::claims_of(&certificate.chain[0]).unwrap();
     assert_eq!(claims.txn.as_deref(), Some("payments/deploy-1"));
     assert_eq!(claims.iat.as_secs(), T);
     let id = dayfly_verifier::svid::identity_of(&certificate.chain[0]).unwrap();

@@ -124,6 +124,51 @@ fn a_leaf_is_an_svid_that_peers_accept_while_it_lives() {
     assert!(verify_path(&leaf, ca.certificate(), other.certificate(), T).is_err());
 }
 
+/// What peers with `dayfly-verifier` do, by the document that the issuer serves.
+#[test]
+fn a_leaf_is_what_our_own_verifier_expects() {
+    use dayfly_token::feed::{Entry, FOREVER, Kind};
+    use dayfly_verifier::x509::{CertificateRejectionCode, CertificateVerifier, TrustBundle};
+    use dayfly_verifier::{PeerCertificate, RevocationSource};
+
+    let (root, ca) = authority();
+    let document = bundle_document(&[root.certificate()], 1, 300).unwrap();
+    let bundle = TrustBundle::from_json(&trust_domain(), document.as_bytes()).unwrap();
+    let verifier = || {
+        CertificateVerifier::builder(bundle.clone())
+            .revocation(RevocationSource::None)
+            .build()
+            .unwrap()
+    };
+    let chain = vec![issue(&ca, &request()), ca.certificate().to_vec()];
+    let peer = PeerCertificate::new(chain, None).unwrap();
+    let verified = verifier().recheck(&peer, now()).unwrap();
+    assert_eq!(verified.serial(), &issuance().id);
+    assert_eq!(verified.issued_at(), issuance().issued_at);
+    assert_eq!(verified.expires_at(), issuance().expires_at);
+    assert_eq!(verified.task(), Some("payments/deploy-1"));
+    assert_eq!(verified.kid(), ca.id(), "what a taint names");
+    for (kind, value) in [
+        (Kind::Credential, issuance().id.to_string()),
+        (Kind::Credential, "parent".to_owned()),
+        (Kind::Key, ca.id().to_owned()),
+        (Kind::Task, "payments/deploy-1".to_owned()),
+        (Kind::Workload, "payments/deploy".to_owned()),
+        (Kind::Owner, "payments".to_owned()),
+        (Kind::Rule, "svid-deploy".to_owned()),
+    ] {
+        let verifier = verifier();
+        let entry = Entry {
+            prefix: dayfly_verifier::revocation::prefix(kind, &value),
+            before: FOREVER,
+            until: now().saturating_add(3600),
+        };
+        verifier.revocations().merge(&[entry], now());
+        let rejection = verifier.recheck(&peer, now()).unwrap_err();
+        assert_eq!(rejection.code(), CertificateRejectionCode::Revoked);
+    }
+}
+
 #[test]
 fn the_leaf_has_the_profile_to_the_letter() {
     let (_, ca) = authority();
@@ -164,7 +209,7 @@ fn the_leaf_has_the_profile_to_the_letter() {
         .find(|e| e.oid.to_id_string() == "2.5.29.56");
     assert_eq!(no_rev_avail.unwrap().value, [5, 0]);
     assert!(leaf.subject().iter().next().is_none());
-    let claims = CertificateClaims::of_leaf(&der).unwrap();
+    let claims = dayfly_verifier::x509::claims_of(&der).unwrap();
     assert_eq!(
         serde_json::to_value(&claims).unwrap(),
         json!({
@@ -173,7 +218,7 @@ fn the_leaf_has_the_profile_to_the_letter() {
             "dfy": { "rule": "svid-deploy", "env": "prod", "anc": ["parent"] },
         })
     );
-    assert!(CertificateClaims::of_leaf(ca.certificate()).is_err());
+    assert!(dayfly_verifier::x509::claims_of(ca.certificate()).is_err());
 }
 
 #[test]

@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 
-use dayfly_token::UnixTime;
-use dayfly_verifier::svid::{self, SvidError};
+use dayfly_token::{TrustDomain, UnixTime};
 use rustls::crypto::WebPkiSupportedAlgorithms;
-use rustls_pki_types::{CertificateDer, TrustAnchor};
-use spiffe::X509Bundle;
+use rustls_pki_types::CertificateDer;
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
-use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::error::X509Error;
+use x509_parser::prelude::X509Certificate;
+
+use super::bundle::{Authority, TrustBundle, key_id_of};
+use crate::svid::{self, SvidError};
 
 /// Most intermediates of a chain: a nested SPIRE deployment of three levels needs two. Path building tries them in
 /// every order, so that the number decides what a hostile chain costs.
@@ -34,6 +36,14 @@ pub enum ChainError {
         not_after: UnixTime,
         /// When it was looked at.
         now: UnixTime,
+    },
+    /// An intermediate names another trust domain.
+    #[error("intermediate {index} is one of the trust domain `{found}`")]
+    Foreign {
+        /// Which one, from 0.
+        index: usize,
+        /// The trust domain that it names.
+        found: TrustDomain,
     },
     /// An intermediate is not the certificate of a CA.
     #[error("intermediate {index} cannot sign SVIDs")]
@@ -78,7 +88,10 @@ impl ChainError {
         match self {
             Self::Depth { .. } | Self::SameSubject => "chain_too_long",
             Self::Expired { .. } => "expired",
-            Self::Issuer { .. } | Self::Path { .. } | Self::Unreadable { .. } => "untrusted_chain",
+            Self::Foreign { .. }
+            | Self::Issuer { .. }
+            | Self::Path { .. }
+            | Self::Unreadable { .. } => "untrusted_chain",
             Self::NotYetValid { .. } => "not_yet_valid",
             Self::Untrusted => "untrusted_domain",
         }
@@ -87,13 +100,17 @@ impl ChainError {
 
 /// When something is valid, both ends included (RFC 5280 section 4.1.2.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Validity {
-    pub(crate) not_before: UnixTime,
-    pub(crate) not_after: UnixTime,
+pub struct Validity {
+    /// The first instant.
+    pub not_before: UnixTime,
+    /// The last instant.
+    pub not_after: UnixTime,
 }
 
 impl Validity {
-    pub(crate) fn contains(self, now: UnixTime) -> bool {
+    /// Whether `now` lies in it.
+    #[must_use]
+    pub fn contains(self, now: UnixTime) -> bool {
         self.not_before <= now && now <= self.not_after
     }
 
@@ -104,7 +121,7 @@ impl Validity {
         }
     }
 
-    fn of(certificate: &X509Certificate<'_>) -> Self {
+    pub(super) fn of(certificate: &X509Certificate<'_>) -> Self {
         let instant = |time: x509_parser::time::ASN1Time| {
             UnixTime::from_secs(u64::try_from(time.timestamp()).unwrap_or_default())
         };
@@ -115,52 +132,63 @@ impl Validity {
     }
 }
 
-/// The authorities of one trust domain, ready for path building.
-#[derive(Debug)]
-pub(crate) struct Authorities {
-    anchors: Vec<TrustAnchor<'static>>,
-    limits: Vec<AnchorLimits>,
+/// Which end of a connection shows the certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Usage {
+    /// The client.
+    Client,
+    /// The server.
+    Server,
+}
+
+impl Usage {
+    const fn key_usage(self) -> KeyUsage {
+        match self {
+            Self::Client => KeyUsage::client_auth(),
+            Self::Server => KeyUsage::server_auth(),
+        }
+    }
+}
+
+/// A path from a leaf to an authority of its trust domain.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ProvenPath {
+    /// When every certificate of the path is valid.
+    pub validity: Validity,
+    /// The ids of the keys that signed it, from the leaf's issuer to the authority: each is base64url of the SHA-256 of
+    /// the public key.
+    pub key_ids: Vec<String>,
 }
 
 /// What webpki leaves out of a trust anchor, and Go's verifier, and so SPIRE, checks: its validity and path length.
-#[derive(Debug)]
-struct AnchorLimits {
+#[derive(Clone, Debug)]
+pub(super) struct AnchorLimits {
     validity: Validity,
     path_length: Option<u32>,
 }
 
-impl Authorities {
-    pub(crate) fn new(bundle: &X509Bundle) -> Result<Self, ChainError> {
-        let mut anchors = Vec::with_capacity(bundle.authorities().len());
-        let mut limits = Vec::with_capacity(bundle.authorities().len());
-        for authority in bundle.authorities() {
-            let der = CertificateDer::from(authority.as_bytes());
-            let anchor = webpki::anchor_from_trusted_cert(&der).map_err(unreadable)?;
-            anchors.push(anchor.to_owned());
-            limits.push(AnchorLimits::of(authority.as_bytes())?);
-        }
-        Ok(Self { anchors, limits })
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.anchors.len()
-    }
-
-    /// Checks the path of `leaf`, whose own rules were checked before, and says when all of it is valid.
-    pub(crate) fn check_path(
+impl TrustBundle {
+    /// Checks the path of `leaf`, whose own rules [`svid::identity_of`] has checked before, and says when all of it is
+    /// valid. That the leaf is one of this trust domain is the caller's matter too.
+    ///
+    /// # Errors
+    /// If there is no path that keeps every limit at `now`.
+    pub fn check_path(
         &self,
         leaf: &[u8],
         intermediates: &[CertificateDer<'_>],
+        usage: Usage,
         algorithms: &WebPkiSupportedAlgorithms,
         now: UnixTime,
-    ) -> Result<Validity, ChainError> {
-        if self.anchors.is_empty() {
+    ) -> Result<ProvenPath, ChainError> {
+        if self.is_empty() {
             return Err(ChainError::Untrusted);
         }
-        check_intermediates(intermediates)?;
+        self.check_intermediates(intermediates)?;
         let leaf = CertificateDer::from(leaf);
         let end_entity = EndEntityCert::try_from(&leaf).map_err(unreadable)?;
-        let within_limits = |path: &VerifiedPath<'_>| match self.limits_of(path, now) {
+        let within_limits = |path: &VerifiedPath<'_>| match self.authority_of(path, now) {
             Some(_) => Ok(()),
             None => Err(webpki::Error::UnknownIssuer),
         };
@@ -172,37 +200,70 @@ impl Authorities {
                 rustls_pki_types::UnixTime::since_unix_epoch(std::time::Duration::from_secs(
                     now.as_secs(),
                 )),
-                KeyUsage::client_auth(),
+                usage.key_usage(),
                 None,
                 Some(&within_limits),
             )
             .map_err(|error| refused(&error, now))?;
-        let mut validity = validity_of(&leaf)?;
+        let mut validity = Validity::of(&parse(&leaf)?);
+        let mut key_ids = Vec::new();
         for intermediate in path.intermediate_certificates() {
-            validity = validity.and(validity_of(&intermediate.der())?);
+            let der = intermediate.der();
+            let intermediate = parse(&der)?;
+            validity = validity.and(Validity::of(&intermediate));
+            key_ids.push(key_id_of(intermediate.public_key().raw));
         }
-        let anchor = self.limits_of(&path, now).ok_or(ChainError::Untrusted)?;
-        Ok(validity.and(anchor.validity))
+        let authority = self.authority_of(&path, now).ok_or(ChainError::Untrusted)?;
+        key_ids.push(authority.key_id.clone());
+        Ok(ProvenPath {
+            validity: validity.and(authority.limits.validity),
+            key_ids,
+        })
     }
 
-    /// The limits of the path's anchor, if it keeps them.
-    fn limits_of(&self, path: &VerifiedPath<'_>, now: UnixTime) -> Option<&AnchorLimits> {
+    /// The authority at the path's end, if it keeps its limits.
+    fn authority_of(&self, path: &VerifiedPath<'_>, now: UnixTime) -> Option<&Authority> {
         let depth = u32::try_from(path.intermediate_certificates().count()).unwrap_or(u32::MAX);
         // With its name constraints: another certificate for the same key has limits of its own.
-        let candidates = self.anchors.iter().zip(&self.limits);
+        let candidates = self.anchors.iter().zip(&self.authorities);
         candidates
             .filter(|(anchor, _)| *anchor == path.anchor())
-            .map(|(_, limits)| limits)
-            .find(|limits| limits.allow(depth, now))
+            .map(|(_, authority)| authority)
+            .find(|authority| authority.limits.allow(depth, now))
+    }
+
+    /// All of them have to be CAs, even those that no path would use: webpki looks at `cA` only, not at `keyCertSign`.
+    fn check_intermediates(&self, intermediates: &[CertificateDer<'_>]) -> Result<(), ChainError> {
+        if intermediates.len() > MAX_INTERMEDIATES {
+            return Err(ChainError::Depth {
+                count: intermediates.len(),
+            });
+        }
+        let mut subjects: HashMap<Vec<u8>, usize> = HashMap::new();
+        for (index, der) in intermediates.iter().enumerate() {
+            let domain = svid::issuer_domain_of(der)
+                .map_err(|source| ChainError::Issuer { index, source })?;
+            // X509-SVID section 4.2: it MUST reside in the trust domain of any leaf that it issues.
+            if let Some(found) = domain.filter(|domain| domain != self.trust_domain()) {
+                return Err(ChainError::Foreign { index, found });
+            }
+            let same = subjects
+                .entry(parse(der)?.subject().as_raw().to_vec())
+                .or_default();
+            *same += 1;
+            if *same > MAX_SAME_SUBJECT {
+                return Err(ChainError::SameSubject);
+            }
+        }
+        Ok(())
     }
 }
 
 impl AnchorLimits {
-    fn of(der: &[u8]) -> Result<Self, ChainError> {
-        let certificate = parse(der)?;
-        let constraints = certificate.basic_constraints().map_err(unreadable)?;
+    pub(super) fn of(certificate: &X509Certificate<'_>) -> Result<Self, X509Error> {
+        let constraints = certificate.basic_constraints()?;
         Ok(Self {
-            validity: Validity::of(&certificate),
+            validity: Validity::of(certificate),
             path_length: constraints.and_then(|constraints| constraints.value.path_len_constraint),
         })
     }
@@ -212,40 +273,8 @@ impl AnchorLimits {
     }
 }
 
-/// All of them have to be CAs, even those that no path would use: webpki looks at `cA` only, not at `keyCertSign`.
-fn check_intermediates(intermediates: &[CertificateDer<'_>]) -> Result<(), ChainError> {
-    if intermediates.len() > MAX_INTERMEDIATES {
-        return Err(ChainError::Depth {
-            count: intermediates.len(),
-        });
-    }
-    let mut subjects: HashMap<Vec<u8>, usize> = HashMap::new();
-    for (index, der) in intermediates.iter().enumerate() {
-        svid::check_issuer(der).map_err(|source| ChainError::Issuer { index, source })?;
-        let same = subjects
-            .entry(parse(der)?.subject().as_raw().to_vec())
-            .or_default();
-        *same += 1;
-        if *same > MAX_SAME_SUBJECT {
-            return Err(ChainError::SameSubject);
-        }
-    }
-    Ok(())
-}
-
-pub(crate) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, ChainError> {
-    let (rest, certificate) = X509Certificate::from_der(der).map_err(unreadable)?;
-    if rest.is_empty() {
-        Ok(certificate)
-    } else {
-        Err(ChainError::Unreadable {
-            reason: "something follows it".to_owned(),
-        })
-    }
-}
-
-fn validity_of(der: &CertificateDer<'_>) -> Result<Validity, ChainError> {
-    Ok(Validity::of(&parse(der)?))
+fn parse(der: &[u8]) -> Result<X509Certificate<'_>, ChainError> {
+    svid::parse(der).map_err(unreadable)
 }
 
 fn unreadable(error: impl std::fmt::Display) -> ChainError {
