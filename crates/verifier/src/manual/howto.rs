@@ -349,7 +349,7 @@
 //!
 //! | code | what it means | what to do |
 //! |---|---|---|
-//! | `token_missing` | No `Authorization` header, or one with another scheme than `Bearer`. | Nothing, if it is a client that asks first. Otherwise the client sends no token, or a proxy in between takes it away. |
+//! | `token_missing` | No `Authorization` header, or one with another scheme than `Bearer` and, where a base URL is set, `DPoP`. | Nothing, if it is a client that asks first. Otherwise the client sends no token, or a proxy in between takes it away. |
 //! | `invalid_request` | A token in the query, two tokens, or `Bearer` with nothing behind it. | Mend the client: one header `Authorization: Bearer …`. |
 //! | `insufficient_scope` | The token is good and lacks a scope; the reason names it. The caller gets 403. | The client asks the issuer for that scope; if it is denied, the owner of the audience grants it to the workload. |
 //! | `rate_limited` | The workload called more often than the [`RateLimit`](crate::tower::RateLimit) allows. The caller gets 429. | The client waits for `Retry-After`; look for a loop, or allow more. |
@@ -360,12 +360,12 @@
 //! | `lifetime_too_long` | The token was issued for longer than `max_lifetime_secs`, or than the issuer publishes. | Issue shorter tokens. Only for an issuer that cannot: raise `max_lifetime_secs`. |
 //! | `wrong_type` | An ID token, a feed statement, or a JWT from a library that leaves `typ` at `JWT`. Not an access token. | The client sends the access token; an issuer of another make is set to RFC 9068. |
 //! | `alg_mismatch` | Not ES256 or EdDSA, or not the algorithm of the key. | Set the issuer to one of the two. If it is a dayfly issuer, someone tampers. |
-//! | `unproven_confirmation` | The token is bound, and the caller did not prove it: no mTLS, another certificate, or a proxy in between; a token with `jkt` under `Bearer`, or a proof by another key. |
-//! | `unbound_token` | A token that is bound to no key came under the scheme `DPoP`; it belongs under `Bearer`. |
-//! | `bad_proof` | The DPoP proof is malformed, or for another request: the log says what. Most often `htu` is not the base URL and path, or the client's clock is off by more than a minute. |
-//! | `replayed_proof` | The proof was used before: a client that repeats a request must make a new one. |
-//! | `proof_nonce_needed` | No nonce, or one that is too old; a client repeats the request with the one of `DPoP-Nonce`. |
-//! | `too_many_proofs` | More proofs in a minute than `Policy::capacity`; callers get 503. Raise it, or find the caller that floods. |
+//! | `unproven_confirmation` | The token is bound, and the caller did not prove it: no mTLS, another certificate, a proxy in between; a token with `jkt` under `Bearer`, or a proof by another key. | Look at what ends TLS, and at the client's scheme and key. |
+//! | `unbound_token` | A token that is bound to no key came under the scheme `DPoP`. | The client sends it under `Bearer`, or asks for a bound one. |
+//! | `bad_proof` | The DPoP proof is malformed, absent, or for another request; the cause says what. | Compare `htu` with the base URL and path. If the client's clock is off by more than a minute: mend it, or require nonces. |
+//! | `replayed_proof` | The DPoP proof was used before. | A client that repeats a request makes a new proof; look for two verifying layers in a row. If neither, someone replays. |
+//! | `proof_nonce_needed` | The DPoP proof has no nonce of this API, or one that is too old. | Nothing: the client repeats the request with the one of `DPoP-Nonce`. |
+//! | `too_many_proofs` | More DPoP proofs are within their time than are remembered. Callers get 503, and the event is a warning. | Raise `Policy::capacity`, or find the caller that floods. |
 //! | `revoked` | The token, or its task, workload, owner, rule or key, was revoked; the reason names the kind. | As it should be. The issuer's audit says who revoked it, and why. |
 //! | `revocation_stale` | This API has not heard of the issuer for too long, or its clock was set back. Callers get 503, and the event is a warning. | Look at the connection to the issuer, at the bundle's age, and at the clock. |
 //! | `missing_claim`, `bad_claim` | The issuer does not follow RFC 9068; the reason or the cause names the claim. | Mend the issuer's configuration. |
