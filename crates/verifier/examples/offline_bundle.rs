@@ -92,11 +92,11 @@ fn write_bundle(
     revoked: Vec<Entry>,
     file: &Path,
 ) -> Result<(), Box<dyn Error>> {
-    let bundle = Bundle {
-        trust: authority.feed_keys().to_jwks(),
-        jwks: authority.keys().to_jwks(),
-        snapshot: authority.snapshot("1-0", revoked, now())?,
-    };
+    let bundle = Bundle::new(
+        authority.feed_keys().to_jwks(),
+        authority.keys().to_jwks(),
+        authority.snapshot("1-0", revoked, now())?,
+    );
     std::fs::write(file, serde_json::to_vec(&bundle)?)?;
     Ok(())
 }

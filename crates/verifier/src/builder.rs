@@ -120,7 +120,8 @@ impl VerifierBuilder {
         self
     }
 
-    /// Uses a revocation state that something else keeps, or that several verifiers share.
+    /// Uses a revocation state that something else keeps, or that several verifiers of one issuer share. Never of two:
+    /// an entry names no issuer, so that either could revoke the other's credentials.
     pub fn shared_revocations(mut self, revocations: Arc<Revocations>) -> Self {
         self.revocations = Some(revocations);
         self

@@ -19,6 +19,7 @@ mod staleness;
 mod unverified;
 mod verified;
 mod verifier;
+mod verifiers;
 
 #[cfg(feature = "axum")]
 pub mod axum;
@@ -51,6 +52,7 @@ pub use revocation::Revocations;
 pub use unverified::UnverifiedToken;
 pub use verified::{Freshness, Verified};
 pub use verifier::Verifier;
+pub use verifiers::{MAX_ISSUERS, TooManyIssuers, Verifiers};
 
 // What appears in the signatures above, so that users need no second dependency for it.
 pub use dayfly_keys::{JwkSet, KeySet};

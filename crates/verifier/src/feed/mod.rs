@@ -5,6 +5,8 @@
 //! cache between here and the issuer can deny or freeze, never admit.
 
 mod bundle;
+#[cfg(feature = "http")]
+mod record;
 mod state;
 
 use dayfly_keys::{KeySet, SignatureError};
@@ -12,6 +14,8 @@ use dayfly_token::feed::{Statement, TYP};
 use dayfly_token::{Compact, CompactError, Excerpt, Header, HeaderError, JsonError, UnixTime};
 
 pub use bundle::{Bundle, BundleError, MAX_BUNDLE_BYTES};
+#[cfg(feature = "http")]
+pub(crate) use record::Record;
 pub use state::{Cursor, FeedState, Outcome};
 
 /// Longest statement in bytes: a snapshot of half a million entries at 50 bytes each, in base64url.
@@ -114,6 +118,19 @@ pub fn open_statement(
     issuer: &str,
     now: UnixTime,
 ) -> Result<Statement, FeedError> {
+    let statement = open_signed(text, keys, issuer)?;
+    check_not_future(&statement, now)?;
+    if now >= statement.exp.saturating_add(MAX_AHEAD_SECS) {
+        return Err(FeedError::Expired {
+            now,
+            expired_at: statement.exp,
+        });
+    }
+    Ok(statement)
+}
+
+/// What the issuer truly said at some time: all of [`open_statement`] but the times.
+fn open_signed(text: &str, keys: &KeySet, issuer: &str) -> Result<Statement, FeedError> {
     let compact_refused = |source| FeedError::Compact { source };
     let compact = Compact::split_within(text, MAX_STATEMENT_BYTES).map_err(compact_refused)?;
     let header_json = compact.header_bytes().map_err(compact_refused)?;
@@ -137,30 +154,20 @@ pub fn open_statement(
         .map_err(|source| FeedError::Signature { source })?;
     let payload = compact.payload_bytes().map_err(compact_refused)?;
     let statement = Statement::parse(&payload).map_err(|source| FeedError::Json { source })?;
-    check_statement(statement, issuer, now)
-}
-
-fn check_statement(
-    statement: Statement,
-    issuer: &str,
-    now: UnixTime,
-) -> Result<Statement, FeedError> {
     if statement.iss != issuer {
         return Err(FeedError::Issuer {
             found: Excerpt::of(&statement.iss),
         });
     }
+    Ok(statement)
+}
+
+fn check_not_future(statement: &Statement, now: UnixTime) -> Result<(), FeedError> {
     if statement.as_of > now.saturating_add(MAX_AHEAD_SECS) {
         return Err(FeedError::Future {
             now,
             as_of: statement.as_of,
         });
     }
-    if now >= statement.exp.saturating_add(MAX_AHEAD_SECS) {
-        return Err(FeedError::Expired {
-            now,
-            expired_at: statement.exp,
-        });
-    }
-    Ok(statement)
+    Ok(())
 }

@@ -3,10 +3,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use dayfly_keys::KeySet;
-use dayfly_token::feed::Statement;
+use dayfly_token::feed::{Entry, Statement};
 use dayfly_token::{Excerpt, UnixTime};
 
-use super::{FeedError, MAX_ENTRIES, open_statement};
+use super::{
+    FeedError, MAX_AHEAD_SECS, MAX_ENTRIES, check_not_future, open_signed, open_statement,
+};
 use crate::revocation::Revocations;
 
 /// Follows the statements of one issuer into a [`Revocations`], without I/O.
@@ -19,6 +21,7 @@ pub struct FeedState {
     keys: KeySet,
     revocations: Arc<Revocations>,
     cursor: Option<Cursor>,
+    most_entries: usize,
 }
 
 /// A place in the issuer's control stream; good for resuming and for nothing else.
@@ -67,6 +70,7 @@ impl FeedState {
             keys,
             revocations,
             cursor: None,
+            most_entries: MAX_ENTRIES,
         }
     }
 
@@ -83,27 +87,29 @@ impl FeedState {
 
     /// Takes one statement: a snapshot or a piece of the stream.
     pub fn apply(&mut self, text: &str, now: UnixTime) -> Outcome {
-        let statement = match open_statement(text, &self.keys, &self.issuer, now) {
-            Ok(statement) => statement,
-            Err(FeedError::UnknownKey { kid }) => return Outcome::UnknownKey { kid },
-            Err(error) => return Outcome::Refused(error),
-        };
-        if let Err(error) = self.make_room(statement.entries.len(), now) {
+        match self.open(text, now) {
+            Ok(statement) => self.unite(&statement, now),
+            Err(outcome) => outcome,
+        }
+    }
+
+    /// The first half of [`FeedState::apply`]: whether the statement is believed.
+    pub(crate) fn open(&self, text: &str, now: UnixTime) -> Result<Statement, Outcome> {
+        open_statement(text, &self.keys, &self.issuer, now).map_err(disbelieved)
+    }
+
+    /// The second half: what follows from it.
+    pub(crate) fn unite(&mut self, statement: &Statement, now: UnixTime) -> Outcome {
+        if let Err(error) = self.merge(statement, now) {
             return Outcome::Refused(error);
         }
-        // What has expired by a clock that runs ahead may be needed when it is set right.
-        let instant = now.min(statement.as_of);
-        self.revocations.merge(&statement.entries, instant);
-        let Some(id) = self.known_up_to(&statement) else {
+        let Some(id) = self.known_up_to(statement) else {
             return Outcome::Gap {
                 keys_changed: statement.keys_changed,
             };
         };
         self.revocations.heard(statement.as_of);
-        self.cursor = Some(Cursor {
-            epoch: statement.epoch,
-            id: id.clone(),
-        });
+        self.reach(statement, id.clone());
         if statement.keys_changed {
             Outcome::KeysChanged { to: id }
         } else {
@@ -111,12 +117,70 @@ impl FeedState {
         }
     }
 
-    fn make_room(&self, new: usize, now: UnixTime) -> Result<(), FeedError> {
-        if self.revocations.len() + new > MAX_ENTRIES {
-            self.revocations.purge(now);
+    /// Takes a statement that was kept since it was heard. One that has expired still revokes what it names, and what
+    /// follows upon it still has no gap; only it says nothing of the present: [`Revocations::heard`] does not move, and
+    /// [`FeedError::Expired`] is what comes back.
+    pub(crate) fn recall(&mut self, text: &str, now: UnixTime) -> Outcome {
+        let statement = match open_signed(text, &self.keys, &self.issuer) {
+            Ok(statement) => statement,
+            Err(error) => return disbelieved(error),
+        };
+        if let Err(error) = check_not_future(&statement, now) {
+            return Outcome::Refused(error);
         }
-        let entries = self.revocations.len() + new;
-        if entries > MAX_ENTRIES {
+        if now < statement.exp.saturating_add(MAX_AHEAD_SECS) {
+            return self.unite(&statement, now);
+        }
+        if let Err(error) = self.merge(&statement, now) {
+            return Outcome::Refused(error);
+        }
+        if let Some(id) = self.known_up_to(&statement) {
+            self.reach(&statement, id);
+        }
+        Outcome::Refused(FeedError::Expired {
+            now,
+            expired_at: statement.exp,
+        })
+    }
+
+    /// Takes the revocations of a statement that was kept, and nothing else of it.
+    pub(crate) fn recall_entries(&self, text: &str, now: UnixTime) -> Result<(), FeedError> {
+        let statement = open_signed(text, &self.keys, &self.issuer)?;
+        check_not_future(&statement, now)?;
+        self.merge(&statement, now)
+    }
+
+    /// Whether a statement revokes something that was not revoked before.
+    #[cfg(feature = "http")]
+    pub(crate) fn is_news(&self, statement: &Statement) -> bool {
+        let known = |entry: &Entry| self.revocations.is_dead(&entry.prefix, entry.before);
+        !statement.entries.iter().all(known)
+    }
+
+    fn merge(&self, statement: &Statement, now: UnixTime) -> Result<(), FeedError> {
+        self.make_room(&statement.entries, now)?;
+        // What has expired by a clock that runs ahead may be needed when it is set right.
+        let instant = now.min(statement.as_of);
+        self.revocations.merge(&statement.entries, instant);
+        Ok(())
+    }
+
+    fn reach(&mut self, statement: &Statement, id: String) {
+        self.cursor = Some(Cursor {
+            epoch: statement.epoch.clone(),
+            id,
+        });
+    }
+
+    /// A snapshot mostly repeats what is known, so only what would be new needs room.
+    fn make_room(&self, new: &[Entry], now: UnixTime) -> Result<(), FeedError> {
+        if self.revocations.len() + new.len() <= self.most_entries {
+            return Ok(());
+        }
+        self.revocations.purge(now);
+        let known = |entry: &&Entry| self.revocations.is_dead(&entry.prefix, entry.before);
+        let entries = self.revocations.len() + new.iter().filter(|entry| !known(entry)).count();
+        if entries > self.most_entries {
             Err(FeedError::Full { entries })
         } else {
             Ok(())
@@ -162,6 +226,14 @@ impl fmt::Debug for FeedState {
     }
 }
 
+/// An unknown key is no lie: it may be new.
+fn disbelieved(error: FeedError) -> Outcome {
+    match error {
+        FeedError::UnknownKey { kid } => Outcome::UnknownKey { kid },
+        error => Outcome::Refused(error),
+    }
+}
+
 /// The order of two control ids: numbers with `-` between them, as streams of Redis and counters have them.
 /// Ids of another form are only ever equal or unknown.
 fn compare_ids(a: &str, b: &str) -> Option<Ordering> {
@@ -197,5 +269,46 @@ mod tests {
         ] {
             assert_eq!(compare_ids(a, b), None, "{a} {b}");
         }
+    }
+
+    #[test]
+    fn a_full_state_takes_what_it_knows_and_nothing_more() {
+        let now = UnixTime::from_secs(1_800_000_000);
+        let entry = |number: u8| Entry {
+            prefix: crate::revocation::prefix(
+                dayfly_token::feed::Kind::Credential,
+                &number.to_string(),
+            ),
+            before: now,
+            until: now.saturating_add(900),
+        };
+        let snapshot = |numbers: std::ops::Range<u8>, second: u64| Statement {
+            iss: String::new(),
+            epoch: "e1".to_owned(),
+            from: "0".to_owned(),
+            to: second.to_string(),
+            as_of: now.saturating_add(second),
+            exp: now.saturating_add(900),
+            entries: numbers.map(entry).collect(),
+            keys_changed: false,
+            snapshot: true,
+        };
+        let revocations = Arc::new(Revocations::new());
+        let mut state = FeedState::new(String::new(), KeySet::default(), Arc::clone(&revocations));
+        state.most_entries = 10;
+        for second in 1..5 {
+            let outcome = state.unite(&snapshot(0..10, second), now);
+            assert!(matches!(outcome, Outcome::Applied { .. }), "{outcome:?}");
+            assert_eq!(revocations.as_of(), Some(now.saturating_add(second)));
+        }
+        let outcome = state.unite(&snapshot(1..11, 9), now);
+        assert!(
+            matches!(outcome, Outcome::Refused(FeedError::Full { entries: 11 })),
+            "{outcome:?}"
+        );
+        assert_eq!(
+            (revocations.len(), revocations.as_of()),
+            (10, Some(now.saturating_add(4)))
+        );
     }
 }

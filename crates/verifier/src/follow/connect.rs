@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -5,10 +6,10 @@ use dayfly_keys::{JwkSetError, KeySet};
 use dayfly_token::{Excerpt, JsonError};
 use url::Url;
 
-use super::feed::{FeedFollower, Problem};
-use super::keys::KeyFollower;
-use super::metadata::{self, Endpoints};
-use super::{Guard, Timing};
+use super::feed::Problem;
+use super::plan::Plan;
+use super::state::StateError;
+use super::{Guard, Timing, metadata};
 use crate::Verifier;
 use crate::builder::{BuildError, RevocationSource, VerifierBuilder};
 use crate::dpop;
@@ -75,6 +76,14 @@ pub enum ConnectError {
         "the issuer publishes no revocation feed: choose `RevocationSource::None` if that is all right"
     )]
     NoFeed,
+    /// The issuer is out of reach, and the state file does not help.
+    #[error("the issuer is out of reach, and there is no state to start from: {state}")]
+    Offline {
+        /// Why the state file was not used.
+        state: StateError,
+        /// Why the issuer was not reached.
+        source: Box<ConnectError>,
+    },
     /// A document stands on another origin than the issuer.
     #[error("`{member}` is `{url}`, not on the issuer's own origin")]
     Origin {
@@ -83,6 +92,9 @@ pub enum ConnectError {
         /// Its value.
         url: Excerpt,
     },
+    /// A state file for a verifier that does not follow the feed: nothing would say how old it is.
+    #[error("a state file needs the revocation feed: choose `RevocationSource::Follow`")]
+    StateWithoutFeed,
 }
 
 /// Collects what following an issuer needs; [`FromIssuer::build`] connects.
@@ -94,6 +106,8 @@ pub struct FromIssuer {
     source: RevocationSource,
     fetch: FetchOptions,
     timing: Timing,
+    state_file: Option<PathBuf>,
+    without_issuer: bool,
 }
 
 impl Verifier {
@@ -109,6 +123,8 @@ impl Verifier {
             source: RevocationSource::Follow,
             fetch: FetchOptions::default(),
             timing: Timing::default(),
+            state_file: None,
+            without_issuer: false,
         }
     }
 }
@@ -167,6 +183,32 @@ impl FromIssuer {
         self
     }
 
+    /// Keeps what is known of the issuer in this file, so that a restart works while the issuer is out of reach.
+    ///
+    /// The file is written in the background, every 30 s at most, all or nothing, with mode 0600. If the issuer cannot
+    /// be reached when the verifier is built, it comes up from the file and follows as soon as it can: the statements
+    /// are verified again, their age counts as the feed's age, and keys that the issuer confirmed more than an hour ago
+    /// are not used. Where the issuer can be reached, the file only adds revocations that it knows. An issuer that does not
+    /// answer delays such a start by 10 s. The signed texts are held in memory as well.
+    ///
+    /// The file says whom to trust, as an operator's file does. On Unix it is therefore refused unless it belongs to
+    /// this process's user or to root, and nobody else may write it or replace it; keep it in a directory of its own. A
+    /// [`Bundle`](crate::feed::Bundle) that someone exported is such a file, and such a file is a bundle.
+    pub fn state_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.state_file = Some(path.into());
+        self
+    }
+
+    /// Lets [`FromIssuer::build`] succeed while the issuer is out of reach and there is no state to start from. The
+    /// verifier refuses every token until the issuer is reached, and then heals by itself.
+    ///
+    /// For programs that serve more than this API, and for clusters that start in no order. Report
+    /// [`Verifier::freshness`] as readiness, or clients will be refused by an instance that could not know better.
+    pub const fn start_without_issuer(mut self) -> Self {
+        self.without_issuer = true;
+        self
+    }
+
     /// Allows an `http:` issuer. Only for tests on loopback: whoever is on the path then mints at will.
     pub const fn danger_allow_http(mut self) -> Self {
         self.fetch.allow_http = true;
@@ -190,53 +232,27 @@ impl FromIssuer {
     /// The task ends with the last clone of the verifier.
     ///
     /// # Errors
-    /// If anything is missing, refused or out of reach: a verifier that comes out is ready.
+    /// If anything is missing, refused or out of reach, so that a verifier that comes out is ready; with
+    /// [`FromIssuer::state_file`], if the file does not help either; with [`FromIssuer::start_without_issuer`], if
+    /// something is there and wrong.
     pub async fn build(self) -> Result<Verifier, ConnectError> {
+        if self.state_file.is_some() && self.source != RevocationSource::Follow {
+            return Err(ConnectError::StateWithoutFeed);
+        }
         let issuer_url = metadata::parse_issuer(&self.issuer, self.fetch.allow_http)?;
         let verifier = self
             .builder
             .revocation(self.source)
             .build()
             .map_err(|source| ConnectError::Build { source })?;
-        let fetch_failed = |source| ConnectError::Fetch {
+        let fetcher = Fetcher::new(self.fetch).map_err(|source| ConnectError::Fetch {
             what: "trust roots",
             url: String::new(),
             source,
-        };
-        let fetcher = Fetcher::new(self.fetch).map_err(fetch_failed)?;
-        let metadata_url = metadata::metadata_url(&issuer_url);
-        let fetched = fetch(&fetcher, "metadata", &metadata_url).await?;
-        let endpoints = metadata::parse_metadata(&fetched, &self.issuer, &issuer_url)?;
-        let feed = feed_of(self.source, &endpoints)?;
-        let core = Arc::clone(verifier.core());
-        let keys = KeyFollower::start(
-            Arc::clone(&core),
-            fetcher.clone(),
-            &issuer_url,
-            &endpoints,
-            self.timing,
-        )
-        .await?;
-        let task = match feed {
-            None => tokio::spawn(keys.run()),
-            Some(urls) => {
-                let feed = FeedFollower::start(core, fetcher, urls, self.timing).await?;
-                tokio::spawn(async move {
-                    tokio::join!(keys.run(), feed.run());
-                })
-            }
-        };
+        })?;
+        let plan = Plan::new(&verifier, fetcher, issuer_url, self.source, self.timing);
+        let task = plan.start(self.state_file, self.without_issuer).await?;
         Ok(verifier.followed_by(Guard(task)))
-    }
-}
-
-fn feed_of(
-    source: RevocationSource,
-    endpoints: &Endpoints,
-) -> Result<Option<metadata::FeedEndpoints>, ConnectError> {
-    match source {
-        RevocationSource::Follow => endpoints.feed.clone().map(Some).ok_or(ConnectError::NoFeed),
-        RevocationSource::Bundle | RevocationSource::None => Ok(None),
     }
 }
 

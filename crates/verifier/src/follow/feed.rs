@@ -1,14 +1,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, info, warn};
 use url::Url;
 
 use super::Timing;
-use super::backoff::Backoff;
+use super::backoff::{Backoff, shortened};
 use super::connect::{ConnectError, fetch, parse_keys};
-use super::keys::Chain;
+use super::keeper::Keeper;
+use super::keys::{Chain, EARLY_PERCENT};
 use super::metadata::FeedEndpoints;
 use super::sse::{EventReader, EventTooLong};
 use crate::core::Core;
@@ -29,7 +31,14 @@ pub(super) struct FeedFollower {
     urls: FeedEndpoints,
     timing: Timing,
     state: FeedState,
-    trust_asked: Instant,
+    /// When the feed keys were last fetched, or tried to be.
+    trust_asked: Option<Instant>,
+    /// When they are due: a feed key that the issuer withdrew must not be believed until the next restart.
+    trust_due: Instant,
+    /// When a snapshot was last asked for.
+    snapshot_asked: Instant,
+    keeper: Option<Arc<Keeper>>,
+    moved: Option<watch::Receiver<Option<FeedEndpoints>>>,
 }
 
 /// Why a snapshot was not taken.
@@ -42,7 +51,7 @@ pub(super) enum Problem {
 enum End {
     /// It ended, broke off, fell silent or sent nonsense: resume.
     Broken,
-    /// Something is missing: fetch a snapshot.
+    /// Something is missing, or the state file wants a shorter beginning: fetch a snapshot.
     Gap,
 }
 
@@ -57,38 +66,60 @@ enum Event {
 }
 
 impl FeedFollower {
-    /// Fetches the trust and a snapshot once.
-    pub(super) async fn start(
+    /// Fetches nothing yet; `state` knows what is known already.
+    pub(super) fn new(
         core: Arc<Core>,
         fetcher: Fetcher,
         urls: FeedEndpoints,
         timing: Timing,
-    ) -> Result<Self, ConnectError> {
-        let trust = parse_keys(
-            "feed keys",
-            &fetch(&fetcher, "feed keys", &urls.trust).await?,
-        )?;
-        let state = FeedState::new(
-            core.issuer().to_owned(),
-            trust,
-            Arc::clone(core.revocations()),
-        );
-        let mut follower = Self {
+        state: FeedState,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
             core,
             fetcher,
             urls,
             timing,
             state,
-            trust_asked: Instant::now(),
-        };
-        follower.take_snapshot().await?;
-        Ok(follower)
+            trust_asked: None,
+            trust_due: now,
+            snapshot_asked: now,
+            keeper: None,
+            moved: None,
+        }
     }
 
-    pub(super) async fn run(mut self) {
+    /// Learns from there where the feed is now.
+    pub(super) fn moved_by(self, moved: watch::Receiver<Option<FeedEndpoints>>) -> Self {
+        Self {
+            moved: Some(moved),
+            ..self
+        }
+    }
+
+    /// Tells `keeper` of everything that is believed.
+    pub(super) fn kept_by(self, keeper: Option<Arc<Keeper>>) -> Self {
+        Self { keeper, ..self }
+    }
+
+    /// Fetches the trust and a snapshot once.
+    pub(super) async fn connect(&mut self) -> Result<(), ConnectError> {
+        self.fetch_trust().await?;
+        self.take_snapshot().await?;
+        Ok(())
+    }
+
+    /// What is known, for another attempt.
+    pub(super) fn into_state(self) -> FeedState {
+        self.state
+    }
+
+    /// Follows for ever, with a snapshot first if there is a `gap` already.
+    pub(super) async fn run(mut self, mut gap: bool) {
         let mut backoff = Backoff::new(self.timing.first_wait, self.timing.longest_wait);
-        let mut gap = false;
         loop {
+            self.find_urls();
+            self.refetch_trust_if_due().await;
             if gap {
                 match self.take_snapshot().await {
                     Ok(()) => gap = false,
@@ -109,6 +140,7 @@ impl FeedFollower {
     }
 
     async fn take_snapshot(&mut self) -> Result<(), Problem> {
+        self.snapshot_asked = Instant::now();
         let fetcher = self
             .fetcher
             .with_limits(MAX_STATEMENT_BYTES, SNAPSHOT_TIMEOUT);
@@ -154,6 +186,11 @@ impl FeedFollower {
                     Event::Gap => return Ok(End::Gap),
                     Event::Unbelieved => unbelieved += 1,
                 }
+                self.refetch_trust_if_due().await;
+                if self.wants_snapshot() {
+                    debug!("the state file begins with a new snapshot");
+                    return Ok(End::Gap);
+                }
                 // Only news from the issuer's control count as a sign of life, not bytes and not repetitions.
                 if self.state_as_of() > heard {
                     deadline = Instant::now() + self.timing.silence;
@@ -187,9 +224,9 @@ impl FeedFollower {
 
     /// Applies a statement; a new feed key is fetched first, and changed token keys are asked for.
     async fn apply(&mut self, text: &str) -> Outcome {
-        let mut outcome = self.state.apply(text, crate::rim::now());
+        let mut outcome = self.apply_once(text);
         if matches!(outcome, Outcome::UnknownKey { .. }) && self.refetch_trust().await {
-            outcome = self.state.apply(text, crate::rim::now());
+            outcome = self.apply_once(text);
         }
         if matches!(
             outcome,
@@ -201,23 +238,86 @@ impl FeedFollower {
         outcome
     }
 
+    fn apply_once(&mut self, text: &str) -> Outcome {
+        let now = crate::rim::now();
+        let statement = match self.state.open(text, now) {
+            Ok(statement) => statement,
+            Err(outcome) => return outcome,
+        };
+        let Some(keeper) = &self.keeper else {
+            return self.state.unite(&statement, now);
+        };
+        let news = self.state.is_news(&statement);
+        let known = (
+            self.state.cursor().cloned(),
+            self.core.revocations().as_of(),
+        );
+        let outcome = self.state.unite(&statement, now);
+        let moved = known
+            != (
+                self.state.cursor().cloned(),
+                self.core.revocations().as_of(),
+            );
+        // A cache that repeats one statement for ever must not fill the state file.
+        if news || moved || statement.snapshot {
+            keeper.note(text, &statement, &outcome, news);
+        }
+        outcome
+    }
+
+    /// The issuer may have moved its feed on its own origin. One that publishes none for a while has not moved.
+    fn find_urls(&mut self) {
+        let found = self.moved.as_ref().and_then(|moved| moved.borrow().clone());
+        if let Some(urls) = found.filter(|found| *found != self.urls) {
+            info!(url = %urls.stream, "the issuer's feed has moved");
+            self.urls = urls;
+        }
+    }
+
+    fn wants_snapshot(&self) -> bool {
+        self.snapshot_asked.elapsed() >= self.timing.compact
+            && self
+                .keeper
+                .as_ref()
+                .is_some_and(|keeper| keeper.wants_snapshot())
+    }
+
     /// At most once per cooldown: a hostile stream must not turn this verifier against its issuer.
     async fn refetch_trust(&mut self) -> bool {
-        if self.trust_asked.elapsed() < self.timing.cooldown {
+        let asked_lately = self
+            .trust_asked
+            .is_some_and(|asked| asked.elapsed() < self.timing.cooldown);
+        if asked_lately {
             return false;
         }
-        self.trust_asked = Instant::now();
-        let fetched = fetch(&self.fetcher, "feed keys", &self.urls.trust).await;
-        match fetched.and_then(|body| parse_keys("feed keys", &body)) {
-            Ok(keys) => {
-                self.state.replace_keys(keys);
-                true
-            }
+        match self.fetch_trust().await {
+            Ok(()) => true,
             Err(error) => {
                 warn!(error = %Chain(&error), "cannot refresh the feed keys");
                 false
             }
         }
+    }
+
+    async fn refetch_trust_if_due(&mut self) {
+        if Instant::now() >= self.trust_due {
+            self.refetch_trust().await;
+        }
+    }
+
+    async fn fetch_trust(&mut self) -> Result<(), ConnectError> {
+        let asked = Instant::now();
+        self.trust_asked = Some(asked);
+        // The stream waits while they are fetched, so not too soon after a failure.
+        self.trust_due = asked + self.timing.longest_wait;
+        let body = fetch(&self.fetcher, "feed keys", &self.urls.trust).await?;
+        let keys = parse_keys("feed keys", &body)?;
+        if let Some(keeper) = &self.keeper {
+            keeper.note_trust(keys.clone());
+        }
+        self.state.replace_keys(keys);
+        self.trust_due = asked + shortened(self.timing.default_max_age, EARLY_PERCENT);
+        Ok(())
     }
 
     fn stream_url(&self) -> Url {

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dayfly_keys::KeySet;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, info, warn};
 use url::Url;
@@ -9,13 +10,14 @@ use url::Url;
 use super::Timing;
 use super::backoff::{Backoff, shortened};
 use super::connect::{ConnectError, parse_keys};
-use super::metadata::{Endpoints, metadata_url, parse_metadata};
+use super::keeper::Keeper;
+use super::metadata::{Endpoints, FeedEndpoints, metadata_url, parse_metadata};
 use crate::core::Core;
 use crate::fetch::{Fetched, Fetcher};
 
 /// How much of a document's `max-age` is given away at random, in percent, so that a fleet does not ask at once.
 /// Always less time, never more: an issuer counts on nobody using a key set for longer than it said.
-const EARLY_PERCENT: u32 = 20;
+pub(super) const EARLY_PERCENT: u32 = 20;
 
 /// Keeps the token keys and the longest lifetime up to date.
 pub(super) struct KeyFollower {
@@ -27,6 +29,11 @@ pub(super) struct KeyFollower {
     timing: Timing,
     backoff: Backoff,
     purged: Instant,
+    /// Until when the keys are used without being confirmed.
+    drop_at: Instant,
+    keeper: Option<Arc<Keeper>>,
+    /// Where the feed is by the metadata of last time.
+    feed: watch::Sender<Option<FeedEndpoints>>,
 }
 
 /// A document that is fetched again and again.
@@ -36,8 +43,6 @@ struct Document {
     etag: Option<String>,
     /// When it was last fetched, or tried to be.
     asked: Instant,
-    /// When it was last known to be right.
-    confirmed: Instant,
     /// When it is due.
     due: Instant,
 }
@@ -50,7 +55,6 @@ impl Document {
             url,
             etag: None,
             asked: now,
-            confirmed: now,
             due: now,
         }
     }
@@ -77,11 +81,6 @@ impl Document {
         Ok(Some(fetched.body))
     }
 
-    /// What came of the last fetch is right.
-    const fn confirm(&mut self) {
-        self.confirmed = self.asked;
-    }
-
     /// A body that was refused is asked for again as a whole, soon.
     fn forget(&mut self, retry: Duration) {
         self.etag = None;
@@ -98,14 +97,15 @@ fn use_for(fetched: &Fetched, timing: &Timing) -> Duration {
 }
 
 impl KeyFollower {
-    /// Fetches the keys once.
-    pub(super) async fn start(
+    /// Fetches nothing yet, but uses keys that are known already until `drop_at` at most.
+    pub(super) fn new(
         core: Arc<Core>,
         fetcher: Fetcher,
         issuer: &Url,
         endpoints: &Endpoints,
         timing: Timing,
-    ) -> Result<Self, ConnectError> {
+        drop_at: Instant,
+    ) -> Self {
         let mut follower = Self {
             core,
             fetcher,
@@ -115,11 +115,23 @@ impl KeyFollower {
             timing,
             backoff: Backoff::new(timing.first_wait, timing.longest_wait),
             purged: Instant::now(),
+            drop_at,
+            keeper: None,
+            feed: watch::Sender::new(endpoints.feed.clone()),
         };
         follower.take_lifetime(endpoints);
         follower.metadata.due += shortened(timing.default_max_age, EARLY_PERCENT);
-        follower.refresh_keys().await?;
-        Ok(follower)
+        follower
+    }
+
+    /// Where the feed is, as it changes.
+    pub(super) fn feed_endpoints(&self) -> watch::Receiver<Option<FeedEndpoints>> {
+        self.feed.subscribe()
+    }
+
+    /// Tells `keeper` of every confirmation.
+    pub(super) fn kept_by(self, keeper: Option<Arc<Keeper>>) -> Self {
+        Self { keeper, ..self }
     }
 
     pub(super) async fn run(mut self) {
@@ -160,13 +172,19 @@ impl KeyFollower {
         }
     }
 
-    async fn refresh_keys(&mut self) -> Result<(), ConnectError> {
+    /// Fetches the keys if they have changed.
+    pub(super) async fn refresh_keys(&mut self) -> Result<(), ConnectError> {
+        let asked = crate::rim::now();
         if let Some(body) = self.keys.fetch(&self.fetcher, &self.timing).await? {
             let keys = parse_keys("keys", &body)?;
             debug!(keys = keys.len(), "took over the issuer's keys");
             self.core.replace_keys(keys);
         }
-        self.keys.confirm();
+        // What came of the fetch is right, be it new or unchanged.
+        self.drop_at = self.keys.asked + self.timing.keys_outlive;
+        if let Some(keeper) = &self.keeper {
+            keeper.note_keys(KeySet::clone(&self.core.keys()), asked);
+        }
         Ok(())
     }
 
@@ -180,6 +198,7 @@ impl KeyFollower {
             self.keys = Document::new("keys", endpoints.jwks.clone());
         }
         self.take_lifetime(&endpoints);
+        self.feed.send_replace(endpoints.feed);
         Ok(())
     }
 
@@ -192,9 +211,8 @@ impl KeyFollower {
     /// Keys that were not confirmed for long are forgotten: whoever keeps us from the issuer must not keep a
     /// withdrawn key alive.
     fn drop_old_keys(&self) {
-        if self.keys.confirmed.elapsed() > self.timing.keys_outlive {
-            error!("the issuer's keys are too old and are dropped: every token is refused");
-            self.core.replace_keys(KeySet::default());
+        if Instant::now() > self.drop_at {
+            drop_keys(&self.core);
         }
     }
 
@@ -204,6 +222,11 @@ impl KeyFollower {
             self.core.revocations().purge(crate::rim::now());
         }
     }
+}
+
+pub(super) fn drop_keys(core: &Core) {
+    error!("the issuer's keys are too old and are dropped: every token is refused");
+    core.replace_keys(KeySet::default());
 }
 
 /// An error with its sources, for one line of a log.

@@ -3,9 +3,12 @@
 mod backoff;
 mod connect;
 mod feed;
+mod keeper;
 mod keys;
 mod metadata;
+mod plan;
 mod sse;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +17,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 pub use connect::{ConnectError, FromIssuer};
+pub use state::StateError;
 
 /// The times of the follower. They are constants of the feed's protocol, and tests scale them down.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +39,11 @@ pub(crate) struct Timing {
     pub(crate) keys_outlive: Duration,
     /// Time between two purges of expired revocations.
     pub(crate) purge: Duration,
+    /// Shortest time between two writes of the state file: it may have 60 MB, and after a crash the state is older by
+    /// so much.
+    pub(crate) keep: Duration,
+    /// Shortest time between two snapshots that are fetched to make the state file shorter.
+    pub(crate) compact: Duration,
 }
 
 impl Default for Timing {
@@ -48,6 +57,8 @@ impl Default for Timing {
             max_age_range: (Duration::from_secs(5), Duration::from_secs(3600)),
             keys_outlive: Duration::from_secs(3600),
             purge: Duration::from_secs(600),
+            keep: Duration::from_secs(30),
+            compact: Duration::from_secs(60),
         }
     }
 }

@@ -24,6 +24,11 @@
 //! | refetch for an unknown key id | every 10 s at most | [`refresh_cooldown`](crate::follow::FromIssuer::refresh_cooldown) | A flood of made-up key ids must not become a flood at the issuer. |
 //! | keys that cannot be refreshed | 1 h | fixed | Whoever keeps this API from its issuer must not keep a withdrawn key alive. |
 //! | callers with a bucket of their own in a [`RateLimit`](crate::tower::RateLimit) | 65,536 | [`capacity`](crate::tower::RateLimit::capacity) | More workloads than one API has, in 8 MiB. Beyond it newcomers share one bucket; nobody's is reset. |
+//! | feed keys | fetched again after 5 min | fixed | A feed key that was stolen and withdrawn must not be believed until the next restart. |
+//! | state file: written | every 30 s at most | fixed | It may have 60 MB; after a crash the state is older by so much. |
+//! | state file: begins with a new snapshot | after half the longest lifetime, or with 8 MiB of statements | fixed | A feed key stays known for a lifetime after its last statement, and the file must be verifiable. |
+//! | reconnects | after 0.5 s, doubling to 30 s, each shortened by up to half | fixed | A fleet that lost its issuer at one moment must not come back at one moment. |
+//! | issuers in one set | 64 | fixed | Each may keep a connection, a task and 130 MB of revocations. |
 //! | revocation entries | 4 million | fixed | 130 MB. Beyond it the state ages, and verification stops: the feed can deny, never exhaust. |
 //!
 //! # Choices
@@ -81,10 +86,18 @@
 //! **No optional caller.** An extractor that is satisfied without a caller would find none where the layer was forgotten,
 //! and let everybody in. What anyone may see belongs on a router without the layer.
 //!
-//! **Trust grows over TLS alone.** Keys come from the issuer's own origin, over TLS, with the system's roots or the CA that
-//! you pin. The feed is signed by keys of its own, which stand apart from the token keys, and can only take away. Whoever
+//! **Trust grows over TLS alone, or from your own file.** Keys come from the issuer's own origin, over TLS, with the
+//! system's roots or the CA that you pin, or from a file that nobody else can write. The feed is signed by keys of its
+//! own, which stand apart from the token keys, and can only take away. Whoever
 //! steals a feed key, or controls a cache between the issuer and this API, can deny or freeze, and can never make it accept
 //! anything.
+//!
+//! **A verifier that comes out is ready.** `build` fails while the issuer is out of reach, so that a deployment with a wrong
+//! name, a wrong CA or no route stops at once and visibly. With a state file an outage is told apart from a mistake; and
+//! whoever wants to start with nothing says so, and gets a verifier that refuses everything, never one that accepts on
+//! guesses.
+//!
+//! **A file never takes back.** What it revokes counts, and its age. Rolled back, it can make this API deny, not admit.
 //!
 //! **The crate decides no policy.** It says who calls, on whose behalf, for which task, with which scopes. What that allows
 //! is the API's business.

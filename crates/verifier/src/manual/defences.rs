@@ -30,7 +30,7 @@
 //! | `jwk`, `jku`, `x5u`, `x5c` in the header followed or trusted (CVE-2018-0114, CVE-2026-27962) | Refused; nothing is ever fetched because a token says so. The `jwk` of a DPoP proof is believed only if it is the key that the token is bound to. |
 //! | `kid` as path, SQL or log injection | Compared with the ids of known keys, nothing else; escaped and cut in messages. |
 //! | No match by `kid`, so the first key is tried | No `kid`, no key. |
-//! | Another issuer's key with the same id | A verifier has one issuer and that issuer's keys. |
+//! | Another issuer's key with the same id; a token of one issuer in the name of another | A verifier has one issuer and that issuer's keys. In a set, `iss` chooses the verifier before anything is verified, and the verifier compares it again, by its own keys. |
 //! | A removed key that verifies until the restart | Key sets are replaced as a whole, by their `max-age`, and dropped when they cannot be refreshed for an hour. |
 //! | A refetch for each unknown `kid` | One per cooldown, by the follower, never by `verify`. |
 //!
@@ -57,6 +57,10 @@
 //! | A list rolled back, frozen, or of another issuer | The state only grows until its entries expire; `as_of` never goes back, and moves only when nothing can be missing; issuer, type and key of a statement are checked. |
 //! | A denylist by token text or hash | By credential id and by what the credential belongs to. |
 //! | Entries dropped before their tokens expire | Kept for two leeways beyond their time, by this machine's clock and by the issuer's. |
+//! | The same credential id at two issuers, revoked at one | Revocations are kept per issuer. |
+//! | One recorded heartbeat, repeated for ever; a stream that drips | Only a newer `as_of` of a believed statement is a sign of life. |
+//! | A stolen feed key | It can revoke, and claim completeness up to a minute ahead. It adds no key, lifts nothing, and is gone with the next fetch of the feed keys. |
+//! | A state on disk that is trusted because it is there | Its statements are verified again; it is refused if others can write it; it only adds revocations; its age counts. |
 //! | A clock set back makes an old list look fresh | A state from more than a minute ahead has no age that could be told: `revocation_stale`. |
 //!
 //! # Proofs of possession

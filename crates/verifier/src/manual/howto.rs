@@ -318,6 +318,83 @@
 //! - *Can a stage open the API?* None lets in a request without a valid key or a valid token. Only
 //!   `Migration::danger_watch_layer` lets everything pass, and it is no stage.
 //!
+//! # Accept tokens of several issuers
+//!
+//! [`Verifiers`](crate::Verifiers) is a set of verifiers by issuer, for a move from one issuer to another, or for an API
+//! that serves two. Each keeps its own keys, audiences, limits and revocations: the `iss` of a token chooses the verifier,
+//! which then checks everything, `iss` included. The set changes while requests go on.
+//!
+//! ```no_run
+//! use axum::{Router, routing::get};
+//! use dayfly_verifier::{Verifier, Verifiers};
+//!
+//! async fn api() -> Result<Router, Box<dyn std::error::Error>> {
+//!     let verifiers = Verifiers::new();
+//!     for issuer in ["https://sts.example.org", "https://sts.partner.example"] {
+//!         let verifier = Verifier::from_issuer(issuer).audience("https://orders.internal").build().await?;
+//!         verifiers.insert(verifier)?;
+//!     }
+//!     let api = Router::new().route("/orders", get(|| async { "orders" })).layer(verifiers.layer());
+//!     // Later, from anywhere: the partner leaves, and the next request with one of its tokens is refused.
+//!     verifiers.remove("https://sts.partner.example");
+//!     Ok(api)
+//! }
+//! ```
+//!
+//! Two issuers may give the same id to different things. Wherever you store something about a caller, store
+//! [`Verified::issuer`](crate::Verified::issuer) with it, and decide what each issuer may say: a partner's token with the
+//! scope `orders:write` is still a partner's.
+//!
+//! # Change what a verifier accepts while it runs
+//!
+//! | what | how |
+//! |---|---|
+//! | issuers | [`Verifiers::insert`](crate::Verifiers::insert), [`remove`](crate::Verifiers::remove); inserting replaces |
+//! | audiences | [`Verifier::replace_audiences`](crate::Verifier::replace_audiences) |
+//! | keys | [`Verifier::replace_keys`](crate::Verifier::replace_keys); the follower does it by itself |
+//! | the longest lifetime | [`Verifier::set_max_lifetime`](crate::Verifier::set_max_lifetime); the follower does it by itself |
+//! | revocations | [`Verifier::load_bundle`](crate::Verifier::load_bundle), or [`Verifier::revocations`](crate::Verifier::revocations); the follower does it by itself |
+//! | leeway, bindings, staleness | by another verifier: insert it in the place of the former one |
+//!
+//! Each takes effect with the next token, and no request is dropped.
+//!
+//! # Restart while the issuer is out of reach
+//!
+//! [`FromIssuer::state_file`](crate::follow::FromIssuer::state_file) keeps what is known: keys, feed keys, and the signed
+//! statements of the feed.
+//!
+//! ```no_run
+//! # async fn start() -> Result<(), dayfly_verifier::follow::ConnectError> {
+//! let verifier = dayfly_verifier::Verifier::from_issuer("https://sts.example.org")
+//!     .audience("https://orders.internal")
+//!     .state_file("/var/lib/orders/sts.example.org.json")
+//!     .build()
+//!     .await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Give each issuer, and each process, a file of its own, in a directory that only the process may write. Whoever can
+//! write the file decides whom this API trusts: it is refused if it, or its directory, belongs to someone else or can be
+//! written by others (Unix; elsewhere see to it yourself). A copy of the file on another machine is an operator's file
+//! there.
+//!
+//! After a restart from the file the age of its statements is the age of the feed: results say
+//! [`Stale`](crate::Freshness::Stale), and past the limit tokens are refused with `revocation_stale` until the issuer is
+//! back. Keys that the issuer confirmed more than an hour ago are not used. The follower tries again in the background,
+//! with waits from half a second to half a minute, and nothing need be restarted when the issuer is there. An older file
+//! than what is known adds what it revokes and changes nothing else. A file that is cut, changed, of another issuer or of
+//! the future is an error in the log: the start goes on online, or fails and says both reasons
+//! ([`ConnectError::Offline`](crate::follow::ConnectError::Offline)).
+//!
+//! The file is a [`Bundle`](crate::feed::Bundle): [`Verifier::load_bundle`](crate::Verifier::load_bundle) takes it, and a
+//! bundle that was exported by hand is a state file.
+//!
+//! Without a file, or before there is one, [`build`](crate::follow::FromIssuer::build) fails while the issuer is out of
+//! reach. [`start_without_issuer`](crate::follow::FromIssuer::start_without_issuer) lets the program start: every token is
+//! refused until the issuer is reached. Make [`Verifier::freshness`](crate::Verifier::freshness) the readiness of the
+//! instance then.
+//!
 //! # Test your API
 //!
 //! ```
@@ -353,8 +430,8 @@
 //! | `invalid_request` | A token in the query, two tokens, or `Bearer` with nothing behind it. | Mend the client: one header `Authorization: Bearer …`. |
 //! | `insufficient_scope` | The token is good and lacks a scope; the reason names it. The caller gets 403. | The client asks the issuer for that scope; if it is denied, the owner of the audience grants it to the workload. |
 //! | `rate_limited` | The workload called more often than the [`RateLimit`](crate::tower::RateLimit) allows. The caller gets 429. | The client waits for `Retry-After`; look for a loop, or allow more. |
-//! | `unknown_kid` | The issuer has no such key, or rotated it a moment ago: the follower fetches at once, then every 10 s at most. | Without a follower: load the present key set or bundle. With one, and for longer than a minute: the token is of another issuer. |
-//! | `wrong_issuer` | `iss` differs from the builder's issuer in at least one byte; the reason shows it. | Look for a slash at the end, and for an issuer that was renamed. |
+//! | `unknown_kid` | The issuer has no such key, or rotated it a moment ago: the follower fetches at once, then every 10 s at most. | Without a follower: load the present key set or bundle. With one, and for longer than a minute: the token is of another issuer. If every token gets it, there are no keys at all: the issuer was never reached, or not for an hour. |
+//! | `wrong_issuer` | `iss` differs from the builder's issuer in at least one byte, or no verifier of the set is for it; the reason shows it. | Look for a slash at the end, and for an issuer that was renamed. |
 //! | `wrong_audience` | The client asked for a token for another API; the reason names the audience that the token has. | The client asks for this API's audience, or the builder gets a second `audience`. |
 //! | `expired`, `not_yet_valid` | The client kept a token too long, or a clock is off by more than the leeway. | Compare the moments in the reason with a clock that is right; the client fetches a new token before the old one ends. |
 //! | `lifetime_too_long` | The token was issued for longer than `max_lifetime_secs`, or than the issuer publishes. | Issue shorter tokens. Only for an issuer that cannot: raise `max_lifetime_secs`. |

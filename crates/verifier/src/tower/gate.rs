@@ -12,7 +12,7 @@ use super::metadata::ResourceMetadata;
 use super::metrics::Metrics;
 use super::refusal::Refusal;
 use crate::dpop::{BaseUrl, Presentation};
-use crate::{Presented, UnverifiedToken, Verified, Verifier};
+use crate::{Presented, UnverifiedToken, Verified, Verifiers};
 
 /// Decides about requests: the token in the `Authorization` header, with the [`PeerCertificate`](crate::PeerCertificate)
 /// among the request's extensions, or the proof in the `DPoP` header, for bound tokens.
@@ -26,7 +26,7 @@ pub struct Gate {
 
 #[derive(Clone)]
 struct Shared {
-    verifier: Verifier,
+    verifiers: Verifiers,
     behind: Arc<Behind>,
     base_url: Option<BaseUrl>,
     scopes: Vec<String>,
@@ -35,11 +35,11 @@ struct Shared {
 }
 
 impl Gate {
-    /// A gate that lets in what `verifier` accepts.
-    pub fn new(verifier: Verifier) -> Self {
+    /// A gate that lets in what `verifiers` accept: one verifier, or a set for several issuers.
+    pub fn new(verifiers: impl Into<Verifiers>) -> Self {
         Self {
             shared: Arc::new(Shared {
-                verifier,
+                verifiers: verifiers.into(),
                 behind: Arc::default(),
                 base_url: None,
                 scopes: Vec::new(),
@@ -156,7 +156,7 @@ impl Gate {
     }
 
     fn add_nonce<R>(&self, response: &mut Response<R>) {
-        let nonce = self.shared.verifier.dpop_nonce((self.shared.clock)());
+        let nonce = self.shared.verifiers.dpop_nonce((self.shared.clock)());
         if let Some(Ok(nonce)) = nonce.map(HeaderValue::try_from) {
             response.headers_mut().insert(DPOP_NONCE, nonce);
         }
@@ -219,7 +219,7 @@ impl Gate {
     fn verify(&self, token: &str, presented: &Presented<'_>) -> Result<Verified, Refusal> {
         let shared = &*self.shared;
         shared
-            .verifier
+            .verifiers
             .verify(UnverifiedToken::new(token), presented, (shared.clock)())
             .map_err(Refusal::of_token)
     }

@@ -11,8 +11,8 @@ use super::access::Entry;
 use super::gate::Gate;
 use super::metadata::ResourceMetadata;
 use super::metrics::Metrics;
-use crate::Verifier;
 use crate::dpop::BaseUrl;
+use crate::{Verifier, Verifiers};
 
 impl Verifier {
     /// A layer that verifies the bearer token of each request and turns the others away.
@@ -20,6 +20,13 @@ impl Verifier {
         VerifierLayer {
             gate: Gate::new(self.clone()),
         }
+    }
+}
+
+impl Verifiers {
+    /// As [`Verifier::layer`], for the tokens of several issuers; changes of the set take effect at once.
+    pub fn layer(&self) -> VerifierLayer {
+        Gate::new(self.clone()).into()
     }
 }
 

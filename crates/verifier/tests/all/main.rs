@@ -9,6 +9,7 @@
     reason = "tests"
 )]
 
+mod attacks;
 mod bundles;
 mod cache;
 mod certificates;
@@ -23,6 +24,7 @@ mod examples;
 mod feed;
 mod fixture;
 mod fuzz;
+mod issuers;
 mod layer;
 mod leaves;
 mod limit;
@@ -38,6 +40,7 @@ mod recheck;
 mod revocation;
 mod scopes;
 mod signatures;
+mod staleness;
 mod strangers;
 mod svid;
 mod times;

@@ -253,14 +253,14 @@ fn bundles() {
             .build()
             .unwrap()
     };
-    let bundle = Bundle {
-        trust: bench.authority.feed_keys().to_jwks(),
-        jwks: bench.authority.keys().to_jwks(),
-        snapshot: bench
+    let bundle = Bundle::new(
+        bench.authority.feed_keys().to_jwks(),
+        bench.authority.keys().to_jwks(),
+        bench
             .authority
             .snapshot("1-0", vec![revoked("other")], NOW.saturating_sub(100))
             .unwrap(),
-    };
+    );
     let bundle = Bundle::parse(json!(bundle).to_string().as_bytes()).unwrap();
     let loaded = verifier();
     loaded.load_bundle(&bundle, NOW).unwrap();
@@ -277,17 +277,12 @@ fn bundles() {
         "its age counts as the feed's"
     );
 
-    let crossed = Bundle {
-        trust: bundle.jwks.clone(),
-        ..bundle.clone()
-    };
-    let piece = Bundle {
-        snapshot: bench
-            .authority
-            .statement("0-0", "1-0", vec![], NOW)
-            .unwrap(),
-        ..bundle.clone()
-    };
+    let (mut crossed, mut piece) = (bundle.clone(), bundle.clone());
+    crossed.trust = bundle.jwks.clone();
+    piece.snapshot = bench
+        .authority
+        .statement("0-0", "1-0", vec![], NOW)
+        .unwrap();
     for (bad, what) in [
         (crossed, "trust that does not know the signer"),
         (piece, "a piece of the stream"),

@@ -1,5 +1,6 @@
 //! The follower against an issuer over real TLS.
 
+mod attacks;
 mod connecting;
 mod feed;
 mod keys;
@@ -10,4 +11,6 @@ mod keys;
     reason = "shared with the tests from outside, which use all of it"
 )]
 mod pki;
+mod state;
+mod state_file;
 mod sts;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -40,11 +41,12 @@ pub(super) struct Published {
     documents: Mutex<HashMap<String, Document>>,
     first_event: Mutex<Option<String>>,
     streams: Mutex<Vec<mpsc::UnboundedSender<Bytes>>>,
-    asked: Mutex<Vec<String>>,
+    asked: Mutex<Vec<(Instant, String)>>,
+    refuse_streams: AtomicBool,
 }
 
 #[derive(Clone)]
-struct Document {
+pub(super) struct Document {
     status: StatusCode,
     headers: HeaderMap,
     body: Vec<u8>,
@@ -128,6 +130,31 @@ impl Sts {
             .insert(path.to_owned(), document);
     }
 
+    /// What is published there, to be put back later.
+    pub(super) fn take(&self, path: &str) -> Document {
+        self.published
+            .documents
+            .lock()
+            .unwrap()
+            .remove(path)
+            .unwrap()
+    }
+
+    pub(super) fn put(&self, path: &str, document: Document) {
+        let path = path.to_owned();
+        self.published
+            .documents
+            .lock()
+            .unwrap()
+            .insert(path, document);
+    }
+
+    pub(super) fn refuse_streams(&self, refuse: bool) {
+        self.published
+            .refuse_streams
+            .store(refuse, Ordering::Relaxed);
+    }
+
     pub(super) fn publish_snapshot(&self, to: &str, revoked: &[(Kind, &str)]) {
         let snapshot = self
             .authority
@@ -183,8 +210,17 @@ impl Sts {
             .lock()
             .unwrap()
             .iter()
-            .filter(|asked| asked.starts_with(beginning))
+            .filter(|(_, asked)| asked.starts_with(beginning))
             .count()
+    }
+
+    /// When they came.
+    pub(super) fn asked_at(&self, beginning: &str) -> Vec<Instant> {
+        let asked = self.published.asked.lock().unwrap();
+        let those = asked
+            .iter()
+            .filter(|(_, asked)| asked.starts_with(beginning));
+        those.map(|(at, _)| *at).collect()
     }
 
     pub(super) fn last_asked(&self, beginning: &str) -> String {
@@ -192,8 +228,8 @@ impl Sts {
         asked
             .iter()
             .rev()
-            .find(|asked| asked.starts_with(beginning))
-            .cloned()
+            .find(|(_, asked)| asked.starts_with(beginning))
+            .map(|(_, asked)| asked.clone())
             .unwrap_or_default()
     }
 
@@ -233,6 +269,8 @@ pub(super) fn quick() -> Timing {
         max_age_range: (Duration::from_millis(100), Duration::from_secs(60)),
         keys_outlive: Duration::from_secs(60),
         purge: Duration::from_millis(100),
+        keep: Duration::from_millis(20),
+        compact: Duration::from_millis(50),
     }
 }
 
@@ -283,8 +321,13 @@ async fn answer(published: Arc<Published>, request: Request) -> Response {
         .asked
         .lock()
         .unwrap()
-        .push(request.uri().to_string());
-    if path == "/v1/feed/stream" {
+        .push((Instant::now(), request.uri().to_string()));
+    let is_stream =
+        path.ends_with("/feed/stream") && !published.documents.lock().unwrap().contains_key(&path);
+    if is_stream && published.refuse_streams.load(Ordering::Relaxed) {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    if is_stream {
         let (sender, receiver) = mpsc::unbounded_channel();
         if let Some(statement) = &*published.first_event.lock().unwrap() {
             let _ = sender.send(Bytes::from(format!(": welcome\n\ndata: {statement}\n\n")));
@@ -301,7 +344,11 @@ async fn answer(published: Arc<Published>, request: Request) -> Response {
     };
     let unchanged = |etag| request.headers().get("if-none-match") == Some(etag);
     if document.headers.get("etag").is_some_and(unchanged) {
-        published.asked.lock().unwrap().push(format!("304 {path}"));
+        published
+            .asked
+            .lock()
+            .unwrap()
+            .push((Instant::now(), format!("304 {path}")));
         return (StatusCode::NOT_MODIFIED, document.headers).into_response();
     }
     (document.status, document.headers, document.body).into_response()
