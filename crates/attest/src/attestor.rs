@@ -126,6 +126,7 @@ impl Attestor {
         let verified_peer = peer.and_then(|peer| with_identity(peer, binding_key.as_ref()));
         let presented = Presented {
             peer: verified_peer.as_ref(),
+            ..Presented::NOTHING
         };
         let compact = Compact::split(token).map_err(|source| AttestError::Compact { source })?;
         let verified = self

@@ -1,5 +1,5 @@
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::json::{self, JsonError, present};
 
@@ -22,6 +22,9 @@ pub enum HeaderError {
         /// What is wrong with it.
         source: JsonError,
     },
+    /// No `jwk`, where the header must bring the key.
+    #[error("header member `jwk` is absent")]
+    KeyMissing,
     /// An empty or over-long `kid`, or one with control characters.
     #[error("`kid` is not 1 to {MAX_KID_BYTES} printable bytes")]
     Kid,
@@ -46,7 +49,25 @@ impl Header {
     /// # Errors
     /// If it is not strict JSON, lacks `alg`, or has a member that is never accepted.
     pub fn parse(json: &[u8]) -> Result<Self, HeaderError> {
-        let members: Members =
+        let (header, key) = Self::read::<IgnoredAny>(json)?;
+        match key {
+            None => Ok(header),
+            Some(_) => Err(HeaderError::ForbiddenMember { name: "jwk" }),
+        }
+    }
+
+    /// Parses a header that must bring its key, as that of a `DPoP` proof does (RFC 9449 section 4.2): in everything
+    /// else as strict as [`Header::parse`]. Such a key proves nothing until it is compared with one that is trusted.
+    ///
+    /// # Errors
+    /// As for [`Header::parse`], or if `jwk` is absent or no `K`.
+    pub fn parse_with_key<K: DeserializeOwned>(json: &[u8]) -> Result<(Self, K), HeaderError> {
+        let (header, key) = Self::read(json)?;
+        Ok((header, key.ok_or(HeaderError::KeyMissing)?))
+    }
+
+    fn read<K: DeserializeOwned>(json: &[u8]) -> Result<(Self, Option<K>), HeaderError> {
+        let members: Members<K> =
             json::from_slice(json).map_err(|source| HeaderError::Json { source })?;
         members.into_header()
     }
@@ -76,7 +97,8 @@ fn without_application(typ: &str) -> &str {
 
 /// The forbidden members as "is it there": with any value, `null` included.
 #[derive(Deserialize)]
-struct Members {
+#[serde(bound = "K: DeserializeOwned")]
+struct Members<K> {
     alg: String,
     #[serde(default, deserialize_with = "present")]
     kid: Option<String>,
@@ -87,7 +109,7 @@ struct Members {
     #[serde(default, deserialize_with = "present")]
     b64: Option<IgnoredAny>,
     #[serde(default, deserialize_with = "present")]
-    jwk: Option<IgnoredAny>,
+    jwk: Option<K>,
     #[serde(default, deserialize_with = "present")]
     jku: Option<IgnoredAny>,
     #[serde(default, deserialize_with = "present")]
@@ -104,12 +126,11 @@ struct Members {
     p2c: Option<IgnoredAny>,
 }
 
-impl Members {
-    fn into_header(self) -> Result<Header, HeaderError> {
+impl<K> Members<K> {
+    fn into_header(self) -> Result<(Header, Option<K>), HeaderError> {
         let forbidden = [
             ("crit", self.crit),
             ("b64", self.b64),
-            ("jwk", self.jwk),
             ("jku", self.jku),
             ("x5u", self.x5u),
             ("x5c", self.x5c),
@@ -124,11 +145,12 @@ impl Members {
         if self.kid.as_deref().is_some_and(|kid| !is_kid(kid)) {
             return Err(HeaderError::Kid);
         }
-        Ok(Header {
+        let header = Header {
             alg: self.alg,
             kid: self.kid,
             typ: self.typ,
-        })
+        };
+        Ok((header, self.jwk))
     }
 }
 
@@ -213,6 +235,31 @@ mod tests {
             Header::parse(br#"{"alg":"ES256","\u0063rit":["b64"]}"#),
             Err(HeaderError::ForbiddenMember { name: "crit" })
         );
+    }
+
+    #[test]
+    fn a_header_that_brings_its_key() {
+        let parse = |header: &str| {
+            Header::parse_with_key::<std::collections::BTreeMap<String, String>>(header.as_bytes())
+        };
+        let (header, key) = parse(r#"{"alg":"ES256","typ":"t","jwk":{"kty":"EC"}}"#).unwrap();
+        assert_eq!((header.alg.as_str(), key["kty"].as_str()), ("ES256", "EC"));
+        assert_eq!(
+            parse(r#"{"alg":"ES256"}"#).unwrap_err(),
+            HeaderError::KeyMissing
+        );
+        assert_eq!(
+            parse(r#"{"alg":"ES256","jwk":{},"crit":[]}"#).unwrap_err(),
+            HeaderError::ForbiddenMember { name: "crit" }
+        );
+        for odd in [
+            r#"{"alg":"ES256","jwk":null}"#,
+            r#"{"alg":"ES256","jwk":[]}"#,
+            r#"{"alg":"ES256","jwk":{},"jwk":{}}"#,
+            r#"{"alg":"ES256","jwk":{"kty":"EC","kty":"EC"}}"#,
+        ] {
+            assert!(matches!(parse(odd), Err(HeaderError::Json { .. })), "{odd}");
+        }
     }
 
     #[test]

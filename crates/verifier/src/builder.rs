@@ -3,6 +3,7 @@ use std::sync::Arc;
 use dayfly_keys::KeySet;
 
 use crate::core::{AcceptedAudience, Core, Limits};
+use crate::dpop;
 use crate::revocation::Revocations;
 use crate::verifier::Verifier;
 use crate::{
@@ -63,6 +64,7 @@ pub struct VerifierBuilder {
     leeway_secs: u64,
     max_lifetime_secs: u64,
     max_staleness_secs: Option<u64>,
+    dpop: dpop::Policy,
     cached_tokens: usize,
 }
 
@@ -79,6 +81,7 @@ impl VerifierBuilder {
             leeway_secs: DEFAULT_LEEWAY_SECS,
             max_lifetime_secs: DEFAULT_MAX_LIFETIME_SECS,
             max_staleness_secs: None,
+            dpop: dpop::Policy::new(),
             cached_tokens: DEFAULT_CACHED_TOKENS,
         }
     }
@@ -145,6 +148,12 @@ impl VerifierBuilder {
         self
     }
 
+    /// How the proofs of tokens that are bound to a key are checked; [`dpop::Policy::new`] if not called.
+    pub fn dpop(mut self, policy: dpop::Policy) -> Self {
+        self.dpop = policy;
+        self
+    }
+
     /// How many verified tokens are remembered, so that the signature of one that comes again is not computed again;
     /// [`DEFAULT_CACHED_TOKENS`] if not called, and none with 0. Times, binding and revocation are checked each time.
     /// A token takes about 3 KiB.
@@ -190,6 +199,7 @@ impl VerifierBuilder {
             limits,
             self.keys,
             revocations,
+            dpop::Checker::new(self.dpop),
         )))
     }
 }

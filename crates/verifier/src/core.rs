@@ -10,6 +10,7 @@ use dayfly_token::{Claims, Confirmation, UnixTime};
 use crate::builder::{BuildError, RevocationSource};
 use crate::cache::Cache;
 use crate::content::{ACCESS_TOKEN_TYPE, Expected};
+use crate::dpop;
 use crate::keyring::Keyring;
 use crate::peer::Presented;
 use crate::rejection::Reason;
@@ -29,6 +30,7 @@ pub(crate) struct Core {
     generation: AtomicU64,
     pub(crate) cache: Cache,
     revocations: Arc<Revocations>,
+    dpop: dpop::Checker,
     /// A token asked for a key, or a lifetime, that the issuer may have published since.
     #[cfg(feature = "http")]
     pub(crate) refresh_wanted: tokio::sync::Notify,
@@ -73,6 +75,7 @@ impl Core {
         limits: Limits,
         keys: KeySet,
         revocations: Arc<Revocations>,
+        dpop: dpop::Checker,
     ) -> Self {
         Self {
             issuer,
@@ -86,6 +89,7 @@ impl Core {
             cache: Cache::new(limits.cached_tokens),
             limits,
             revocations,
+            dpop,
             #[cfg(feature = "http")]
             refresh_wanted: tokio::sync::Notify::new(),
         }
@@ -202,15 +206,37 @@ impl Core {
         Ok(())
     }
 
+    /// RFC 7800 section 3.1: a bound token is worth nothing without the proof. A `DPoP` proof that holds comes back, for
+    /// [`Core::spend`].
     pub(crate) fn check_confirmation(
         &self,
         claims: &Claims,
+        token: &str,
         presented: &Presented<'_>,
-    ) -> Result<(), Reason> {
+        now: UnixTime,
+    ) -> Result<Option<dpop::Unspent>, Reason> {
         if self.limits.any_binding {
-            return Ok(());
+            return Ok(None);
         }
-        check_confirmation(claims, presented)
+        match (&claims.cnf, &presented.proof) {
+            (Some(Confirmation::KeyThumbprint(key)), Some(proof)) => {
+                Ok(Some(self.dpop.check(proof, token, key, now)?))
+            }
+            // RFC 9449 section 7.2: a bound token that comes as a bearer token MUST be refused.
+            (Some(Confirmation::KeyThumbprint(_)), None) => Err(Reason::ProofMissing),
+            // RFC 9449 section 7.1: the key of the proof MUST be the one that the token is bound to.
+            (_, Some(_)) => Err(Reason::TokenUnbound),
+            (cnf, None) => check_peer(cnf.as_ref(), presented).map(|()| None),
+        }
+    }
+
+    /// Counts a proof as used.
+    pub(crate) fn spend(&self, proof: &dpop::Unspent, now: UnixTime) -> Result<(), Reason> {
+        Ok(self.dpop.spend(proof, now)?)
+    }
+
+    pub(crate) fn dpop_nonce(&self, now: UnixTime) -> Option<String> {
+        self.dpop.nonce(now)
     }
 
     /// What was found to live under this very state of the revocations lives.
@@ -241,10 +267,11 @@ impl Core {
     }
 }
 
-/// RFC 8705 section 3 and RFC 7800 section 3.1: a bound token is worth nothing without the proof.
-fn check_confirmation(claims: &Claims, presented: &Presented<'_>) -> Result<(), Reason> {
-    let (bound_to, proven) = match &claims.cnf {
-        None => return Ok(()),
+/// RFC 8705 section 3: the certificate of this very connection.
+fn check_peer(cnf: Option<&Confirmation>, presented: &Presented<'_>) -> Result<(), Reason> {
+    let (bound_to, proven) = match cnf {
+        // The proof of a key is no matter of the connection.
+        None | Some(Confirmation::KeyThumbprint(_)) => return Ok(()),
         Some(Confirmation::CertificateThumbprint(thumbprint)) => (
             "a client certificate",
             presented
@@ -257,7 +284,6 @@ fn check_confirmation(claims: &Claims, presented: &Presented<'_>) -> Result<(), 
                 .peer
                 .is_some_and(|peer| peer.spiffe_id() == Some(id)),
         ),
-        Some(Confirmation::KeyThumbprint(_)) => return Err(Reason::ConfirmationUnsupported),
     };
     if proven {
         return Ok(());

@@ -6,6 +6,7 @@ mod cache;
 mod content;
 mod core;
 mod details;
+pub mod dpop;
 pub mod feed;
 mod keyring;
 pub mod manual;

@@ -3,6 +3,8 @@ use std::sync::Arc;
 
 use dayfly_token::SpiffeId;
 
+use crate::dpop;
+
 /// The client certificate of the connection that a request came on: the request extension by which a TLS
 /// acceptor tells the layer, and the proof of possession for certificate-bound tokens.
 ///
@@ -67,20 +69,37 @@ impl fmt::Debug for PeerCertificate {
     }
 }
 
-/// What the connection proved beside the token.
+/// What the caller proved beside the token.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Presented<'a> {
     /// The client certificate, if the client showed one and proved its key.
     pub peer: Option<&'a PeerCertificate>,
+    /// The `DPoP` proof, if the token came under the scheme `DPoP`.
+    pub proof: Option<dpop::Presentation<'a>>,
 }
 
 impl<'a> Presented<'a> {
     /// Nothing but the token.
-    pub const NOTHING: Self = Self { peer: None };
+    pub const NOTHING: Self = Self {
+        peer: None,
+        proof: None,
+    };
 
     /// A client certificate.
     #[must_use]
     pub const fn certificate(peer: &'a PeerCertificate) -> Self {
-        Self { peer: Some(peer) }
+        Self {
+            peer: Some(peer),
+            ..Self::NOTHING
+        }
+    }
+
+    /// A `DPoP` proof.
+    #[must_use]
+    pub const fn proof(proof: dpop::Presentation<'a>) -> Self {
+        Self {
+            proof: Some(proof),
+            ..Self::NOTHING
+        }
     }
 }

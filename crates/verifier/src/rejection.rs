@@ -6,6 +6,8 @@ use dayfly_token::feed::Kind;
 use dayfly_token::{ClaimsError, CompactError, Excerpt, HeaderError, JsonError, UnixTime};
 use serde::{Serialize, Serializer};
 
+use crate::dpop::ProofError;
+
 /// Why a token was refused. [`Rejection::code`] is stable and may be shown to anyone; the `Display` text and its
 /// sources state the facts for the log of the API, not for the caller.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub enum RejectionCode {
     BadClaim,
     /// Header or claims are not strict JSON.
     BadJson,
+    /// The `DPoP` proof is not acceptable, or not for this request.
+    BadProof,
     /// The signature does not hold.
     BadSignature,
     /// The token has expired.
@@ -37,18 +41,24 @@ pub enum RejectionCode {
     MissingClaim,
     /// The token begins, or was issued, in the future.
     NotYetValid,
+    /// The `DPoP` proof lacks a present nonce of this API.
+    ProofNonceNeeded,
+    /// The `DPoP` proof was used before.
+    ReplayedProof,
     /// The revocation state is older than this API accepts, or of no age that this clock can tell.
     RevocationStale,
     /// The token, or something that it belongs to, was revoked.
     Revoked,
     /// Longer than any token that is looked at.
     TooLarge,
+    /// More `DPoP` proofs than this API can remember.
+    TooManyProofs,
+    /// A `DPoP` proof came with a token that is bound to no key.
+    UnboundToken,
     /// No key of the issuer has this id, or the token names none.
     UnknownKid,
     /// The token is bound to a key or certificate that the caller did not prove.
     UnprovenConfirmation,
-    /// The token is bound in a way that this version cannot check (DPoP).
-    UnsupportedConfirmation,
     /// The token is for another API.
     WrongAudience,
     /// Another issuer.
@@ -59,11 +69,12 @@ pub enum RejectionCode {
 
 impl RejectionCode {
     /// All of them, in the order of their names.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 24] = [
         Self::AlgMismatch,
         Self::BadBase64,
         Self::BadClaim,
         Self::BadJson,
+        Self::BadProof,
         Self::BadSignature,
         Self::Expired,
         Self::ForbiddenHeader,
@@ -71,12 +82,15 @@ impl RejectionCode {
         Self::Malformed,
         Self::MissingClaim,
         Self::NotYetValid,
+        Self::ProofNonceNeeded,
+        Self::ReplayedProof,
         Self::RevocationStale,
         Self::Revoked,
         Self::TooLarge,
+        Self::TooManyProofs,
+        Self::UnboundToken,
         Self::UnknownKid,
         Self::UnprovenConfirmation,
-        Self::UnsupportedConfirmation,
         Self::WrongAudience,
         Self::WrongIssuer,
         Self::WrongType,
@@ -90,6 +104,7 @@ impl RejectionCode {
             Self::BadBase64 => "bad_base64",
             Self::BadClaim => "bad_claim",
             Self::BadJson => "bad_json",
+            Self::BadProof => "bad_proof",
             Self::BadSignature => "bad_signature",
             Self::Expired => "expired",
             Self::ForbiddenHeader => "forbidden_header",
@@ -97,12 +112,15 @@ impl RejectionCode {
             Self::Malformed => "malformed",
             Self::MissingClaim => "missing_claim",
             Self::NotYetValid => "not_yet_valid",
+            Self::ProofNonceNeeded => "proof_nonce_needed",
+            Self::ReplayedProof => "replayed_proof",
             Self::RevocationStale => "revocation_stale",
             Self::Revoked => "revoked",
             Self::TooLarge => "too_large",
+            Self::TooManyProofs => "too_many_proofs",
+            Self::UnboundToken => "unbound_token",
             Self::UnknownKid => "unknown_kid",
             Self::UnprovenConfirmation => "unproven_confirmation",
-            Self::UnsupportedConfirmation => "unsupported_confirmation",
             Self::WrongAudience => "wrong_audience",
             Self::WrongIssuer => "wrong_issuer",
             Self::WrongType => "wrong_type",
@@ -161,8 +179,6 @@ pub(crate) enum Reason {
     ClockSetBack { now: UnixTime, as_of: UnixTime },
     #[error("not a compact JWS of an acceptable form")]
     Compact { source: CompactError },
-    #[error("a token bound to a key by `jkt` needs a DPoP proof, which is not supported")]
-    ConfirmationUnsupported,
     #[error("the token is bound to {bound_to}, and the connection {presented}")]
     ConfirmationUnproven {
         bound_to: &'static str,
@@ -198,6 +214,10 @@ pub(crate) enum Reason {
         now: UnixTime,
         leeway_secs: u64,
     },
+    #[error("the DPoP proof is refused")]
+    Proof { source: ProofError },
+    #[error("the token is bound to a key, and came without a DPoP proof")]
+    ProofMissing,
     #[error("revoked: {kind}")]
     Revoked { kind: Kind },
     #[error("revocations were heard {age_secs} s ago, at most {limit_secs} s are allowed here")]
@@ -206,6 +226,8 @@ pub(crate) enum Reason {
     RevocationUnheard,
     #[error("the signature does not hold")]
     Signature { source: SignatureError },
+    #[error("a DPoP proof came with a token that is bound to no key")]
+    TokenUnbound,
     #[error("type `{found}` is not `at+jwt`")]
     Type { found: Excerpt },
 }
@@ -217,8 +239,9 @@ impl Reason {
             Self::Audience { .. } => RejectionCode::WrongAudience,
             Self::Claims { source } => code_of_claims(source),
             Self::Compact { source } => code_of_compact(source),
-            Self::ConfirmationUnsupported => RejectionCode::UnsupportedConfirmation,
-            Self::ConfirmationUnproven { .. } => RejectionCode::UnprovenConfirmation,
+            Self::ConfirmationUnproven { .. } | Self::ProofMissing => {
+                RejectionCode::UnprovenConfirmation
+            }
             Self::Expired { .. } => RejectionCode::Expired,
             Self::Header { source } => code_of_header(source),
             Self::Issuer { .. } => RejectionCode::WrongIssuer,
@@ -227,13 +250,32 @@ impl Reason {
             Self::LifetimeTooLong { .. } => RejectionCode::LifetimeTooLong,
             Self::MissingClaim { .. } => RejectionCode::MissingClaim,
             Self::NotYetValid { .. } => RejectionCode::NotYetValid,
+            Self::Proof { source } => code_of_proof(source),
             Self::Revoked { .. } => RejectionCode::Revoked,
             Self::ClockSetBack { .. } | Self::RevocationStale { .. } | Self::RevocationUnheard => {
                 RejectionCode::RevocationStale
             }
             Self::Signature { .. } => RejectionCode::BadSignature,
+            Self::TokenUnbound => RejectionCode::UnboundToken,
             Self::Type { .. } => RejectionCode::WrongType,
         }
+    }
+}
+
+impl From<ProofError> for Reason {
+    fn from(source: ProofError) -> Self {
+        Self::Proof { source }
+    }
+}
+
+/// A proof by another key proves nothing about this token, and the RFC blames the token for it (section 7.1).
+const fn code_of_proof(error: &ProofError) -> RejectionCode {
+    match error {
+        ProofError::KeyMismatch => RejectionCode::UnprovenConfirmation,
+        ProofError::NonceNeeded => RejectionCode::ProofNonceNeeded,
+        ProofError::Replayed => RejectionCode::ReplayedProof,
+        ProofError::StoreFull { .. } => RejectionCode::TooManyProofs,
+        _ => RejectionCode::BadProof,
     }
 }
 

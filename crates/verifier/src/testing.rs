@@ -14,6 +14,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod dpop;
+
 use std::collections::BTreeMap;
 
 use dayfly_keys::{Algorithm, KeyError, KeySet, SigningKey};
@@ -23,6 +25,8 @@ use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use crate::{PeerCertificate, Verifier, VerifierBuilder};
+
+pub use dpop::{DpopKey, TestProof};
 
 /// Lifetime of a test token in seconds, unless it says otherwise.
 const DEFAULT_TTL_SECS: u64 = 300;

@@ -102,7 +102,7 @@ pub(crate) fn status_of(challenge: &Challenge, metadata_url: Option<&str>) -> St
     let (code, message) = (code_of(challenge), message_of(challenge));
     let mut metadata = MetadataMap::new();
     let Some(secs) = challenge.retry_after_secs() else {
-        if let Ok(value) = HeaderValue::try_from(challenge.header(metadata_url)) {
+        if let Ok(value) = HeaderValue::try_from(challenge.headers(metadata_url, false).concat()) {
             let mut headers = http::HeaderMap::new();
             headers.insert(WWW_AUTHENTICATE, value);
             metadata = MetadataMap::from_headers(headers);

@@ -69,11 +69,15 @@ impl Verifier {
         };
         let checked = handle.checked();
         core.check_times(&checked.claims, now)?;
-        core.check_confirmation(&checked.claims, presented)?;
+        let proof = core.check_confirmation(&checked.claims, token.text(), presented, now)?;
         core.check_revocation(checked)?;
         let freshness = core.freshness(now)?;
         if is_new {
             core.cache.insert(&handle, now);
+        }
+        // Last of all: a request that is refused for another reason uses up no proof and no room for one.
+        if let Some(proof) = proof {
+            core.spend(&proof, now)?;
         }
         Ok(Verified {
             token: handle,
@@ -141,6 +145,13 @@ impl Verifier {
     #[must_use]
     pub fn freshness(&self, now: UnixTime) -> Option<Freshness> {
         self.core.freshness(now).ok()
+    }
+
+    /// A fresh nonce for the clients' `DPoP` proofs, if the [policy](crate::dpop::Policy::require_nonce) requires one:
+    /// the value of the header `DPoP-Nonce`.
+    #[must_use]
+    pub fn dpop_nonce(&self, now: UnixTime) -> Option<String> {
+        self.core.dpop_nonce(now)
     }
 
     #[cfg(any(test, feature = "http", feature = "rustls"))]

@@ -95,6 +95,16 @@ impl Verifiers {
         self.shared.by_issuer.load().get(issuer).cloned()
     }
 
+    /// A fresh nonce for the clients' `DPoP` proofs, if a verifier requires one. Let all of them share one
+    /// [`Nonces`](crate::dpop::Nonces): a client does not know which verifier will check its proof.
+    #[must_use]
+    pub fn dpop_nonce(&self, now: UnixTime) -> Option<String> {
+        let verifiers = self.all();
+        verifiers
+            .iter()
+            .find_map(|verifier| verifier.dpop_nonce(now))
+    }
+
     /// All of them, in the order of the issuers' names.
     #[must_use]
     pub fn all(&self) -> Vec<Verifier> {

@@ -59,6 +59,7 @@ pub(crate) fn run(common: &Common, args: &VerifyArgs) -> Result<Exit, Failure> {
     let token = input::token()?;
     let presented = Presented {
         peer: peer.as_ref(),
+        ..Presented::NOTHING
     };
     match verifier.verify(UnverifiedToken::new(&token), &presented, now) {
         Ok(verified) => {

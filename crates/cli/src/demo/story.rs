@@ -180,7 +180,7 @@ async fn offline_cost(world: &World, got: &mut Got) -> anyhow::Result<Step> {
         world.svid.spiffe_id.parse().ok(),
     )
     .context("an SVID has a leaf")?;
-    let presented = Presented { peer: Some(&peer) };
+    let presented = Presented::certificate(&peer);
     let present = crate::command::now();
     let started = now();
     for _ in 0..CHECKS {

@@ -71,7 +71,10 @@ impl Caller {
     /// A token of any audience proves that the caller works on its task.
     fn of_token(app: &App, token: &str, peer: Option<&PeerCertificate>) -> Result<Self, NoCaller> {
         let now = app.clock.now().time();
-        let presented = Presented { peer };
+        let presented = Presented {
+            peer,
+            ..Presented::NOTHING
+        };
         let verified = app
             .own
             .verify(UnverifiedToken::new(token), &presented, now)

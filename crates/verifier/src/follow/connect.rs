@@ -12,6 +12,7 @@ use super::state::StateError;
 use super::{Guard, Timing, metadata};
 use crate::Verifier;
 use crate::builder::{BuildError, RevocationSource, VerifierBuilder};
+use crate::dpop;
 use crate::feed::FeedError;
 use crate::fetch::{FetchError, FetchOptions, Fetcher};
 use crate::revocation::Revocations;
@@ -164,6 +165,11 @@ impl FromIssuer {
     /// See [`VerifierBuilder::max_staleness_secs`].
     pub fn max_staleness_secs(self, secs: u64) -> Self {
         self.with(|builder| builder.max_staleness_secs(secs))
+    }
+
+    /// See [`VerifierBuilder::dpop`].
+    pub fn dpop(self, policy: dpop::Policy) -> Self {
+        self.with(|builder| builder.dpop(policy))
     }
 
     /// See [`VerifierBuilder::shared_revocations`].

@@ -9,6 +9,9 @@
 //! | oldest revocation state | the longest lifetime | from 0 s | Nothing that was issued before the line was cut is alive after it, so an older state says nothing about any token. Below it a revoked token may pass for as long as the line is cut; ask for less where that is too long. |
 //! | fresh | heard within 15 s | fixed | Three heartbeats of the feed, so that one lost heartbeat is not yet called stale. |
 //! | size of a token | 16 KiB | fixed | Eight times what a token of ours has at most; larger ones are refused before any work. |
+//! | age of a DPoP proof | 60 s, either way | fixed | Clocks of clients; with nonces, 300 s since the nonce was given out, and the clients' clocks do not matter. |
+//! | used DPoP proofs | 1,048,576 | [`Policy::capacity`](crate::dpop::Policy::capacity) | 17,000 requests a second for a minute, in 40 MB at most. Beyond it new proofs are refused. |
+//! | size of a DPoP proof, of its `jti` | 8 KiB, 256 bytes | fixed | Ten times what a proof with a short URI has; a UUID has 36 bytes. |
 //! | depth of JSON | 16 levels | fixed | Far more than the claims need, far less than endangers a stack. |
 //! | actors, ancestors | 4 | fixed | A delegation over more than four hops is an error in the design of whoever asks for it. |
 //! | certificates of a chain | 10, of which 4 intermediates, 2 of them with the same subject | fixed | A nested deployment of three levels needs two intermediates. Path building tries them in every order, so that the number decides what a hostile chain costs. |
@@ -56,6 +59,20 @@
 //!
 //! **The dialled name is no identity.** DNS finds a server. Who it is, its SPIFFE ID says, and which ones it may be, the
 //! client.
+//!
+//! **What RFC 9449 leaves open.** `typ` is `dpop+jwt` in these very letters. `ath` is required. `exp` and `nbf`, which the RFC
+//! does not know, bind a proof that has them; a `nonce` where none is required is ignored, and other claims and header
+//! members are too, but for those that are refused in tokens. Methods are compared with their case.
+//! URIs are compared in the normal form of RFC 3986 sections 6.2.2 and 6.2.3: case of scheme and host, default port, empty
+//! path, percent-encoding of unreserved characters, and in `htu` dot segments; query and fragment do not count. A slash at
+//! the end, an encoded slash, a doubled slash and a dot after the host do. A user in `htu`, a host that is not ASCII, and
+//! characters that RFC 3986 does not allow are refused. One `jti` of one key is one proof, whatever else it says.
+//!
+//! **The scheme is a claim about the token.** Under `DPoP` a token must be bound to a key, under `Bearer` it must not be: a
+//! bearer token or one bound to a certificate is refused under `DPoP` even with a valid proof, because whoever sends it
+//! so believes in a protection that is not there. A `DPoP` header beside a `Bearer` token is ignored; it proves nothing
+//! that anybody asked for. A proof by another key than the token's is `invalid_token`, as in RFC 9449 section 7.1; every
+//! other fault of a proof is `invalid_dpop_proof`. An API with a base URL names both schemes in its challenges.
 //!
 //! **The caller learns little.** `invalid_token` for everything from a bad signature to a revocation: whoever probes
 //! with stolen or invented tokens learns nothing about the issuer's keys, names or revocations. The operator finds

@@ -7,7 +7,7 @@
 //! | what happened elsewhere | what stops it here |
 //! |---|---|
 //! | `alg: none`, also as `nOnE` (RFC 8725bis section 2.1) | The algorithm is compared with the key's, byte by byte; an empty signature is no compact JWS. |
-//! | HMAC with the public key as secret (CVE-2015-9235, CVE-2022-29217, CVE-2024-54150) | No symmetric algorithm is linked in, and a key has exactly one algorithm. |
+//! | HMAC with the public key as secret (CVE-2015-9235, CVE-2022-29217, CVE-2024-54150) | No symmetric algorithm verifies anything that comes in, and a key has exactly one algorithm. |
 //! | `crit` ignored (CVE-2025-59420, CVE-2026-32597) | Any `crit` is refused, empty or `null` as well. |
 //! | `b64: false`, detached payloads | Refused with any value. |
 //! | JSON serialisation cut at the dots, and other polyglots | Only `A-Z a-z 0-9 - _ .` in exactly three parts that are not empty. |
@@ -27,7 +27,7 @@
 //! | The second valid ECDSA signature, the unreduced Ed25519 one | The twin is the same credential: same `jti`, revoked with it. Ed25519 is verified strictly. |
 //! | DER instead of r‖s, signatures cut or extended | 64 bytes, or refused. |
 //! | A key of another algorithm, `use` or operation | One key, one algorithm; keys for encryption and private members never enter a key set. |
-//! | `jwk`, `jku`, `x5u`, `x5c` in the header followed or trusted (CVE-2018-0114, CVE-2026-27962) | Refused; nothing is ever fetched because a token says so. |
+//! | `jwk`, `jku`, `x5u`, `x5c` in the header followed or trusted (CVE-2018-0114, CVE-2026-27962) | Refused; nothing is ever fetched because a token says so. The `jwk` of a DPoP proof is believed only if it is the key that the token is bound to. |
 //! | `kid` as path, SQL or log injection | Compared with the ids of known keys, nothing else; escaped and cut in messages. |
 //! | No match by `kid`, so the first key is tried | No `kid`, no key. |
 //! | Another issuer's key with the same id; a token of one issuer in the name of another | A verifier has one issuer and that issuer's keys. In a set, `iss` chooses the verifier before anything is verified, and the verifier compares it again, by its own keys. |
@@ -62,6 +62,21 @@
 //! | A stolen feed key | It can revoke, and claim completeness up to a minute ahead. It adds no key, lifts nothing, and is gone with the next fetch of the feed keys. |
 //! | A state on disk that is trusted because it is there | Its statements are verified again; it is refused if others can write it; it only adds revocations; its age counts. |
 //! | A clock set back makes an old list look fresh | A state from more than a minute ahead has no age that could be told: `revocation_stale`. |
+//!
+//! # Proofs of possession
+//!
+//! | what happened elsewhere | what stops it here |
+//! |---|---|
+//! | `cnf.jkt` ignored, or the proof optional | A token with `jkt` is refused without its proof, and under `Bearer`; a proof with a token without `jkt` is refused as well. |
+//! | Claims of the proof left unchecked (`ath`, `htm`, `htu`, `iat`) | All of RFC 9449 section 4.3, in one call, `ath` always: no proof comes here without a token. |
+//! | `htu` compared with the `Host` or `X-Forwarded-*` that the attacker sends | Compared with the configured base URL. |
+//! | `htu` by prefix, as text, or normalised further than the router does | One normal form of RFC 3986, compared whole; a request whose own path has dot segments is refused, since a router may see more in it. |
+//! | A private key, or a symmetric one, in the header | Refused, also when it is the right key. |
+//! | A proof used twice, one after the other or at once | Accepted exactly once while it holds, by key and `jti`: the second signature of ECDSA makes no second proof. |
+//! | The memory of used proofs flooded until it forgets (CWE-770) | What is in it stays; when it is full, new proofs are refused. Only accepted requests get in, and whoever chooses `jti` gains nothing by it. |
+//! | Used proofs forgotten while the clock was ahead | What was forgotten cannot come back when the clock does. |
+//! | Nonces that fill a table, or can be guessed | They are authenticated times: nothing is stored. |
+//! | A huge proof, or deep JSON in it | 8 KiB and 16 levels, before any work; a proof by another key costs a hash and no signature. |
 //!
 //! # Connections
 //!

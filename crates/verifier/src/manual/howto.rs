@@ -226,6 +226,62 @@
 //! [`CertificateClaims::to_der`](crate::CertificateClaims::to_der) under the number
 //! [`EXTENSION_OID`](crate::x509::EXTENSION_OID), the serial number a [`CredentialId`](crate::CredentialId).
 //!
+//! # Accept tokens that are bound to a key (`DPoP`)
+//!
+//! Where a proxy ends TLS, or clients have no certificate, a token can be bound to a key that the client signs each
+//! request with (RFC 9449). Say where clients reach the API, and such tokens are accepted with their proof:
+//!
+//! ```
+//! use axum::{Router, routing::get};
+//! use dayfly_verifier::Verifier;
+//! use dayfly_verifier::axum::Caller;
+//!
+//! async fn orders(Caller(caller): Caller) -> String {
+//!     format!("hello {}", caller.subject())
+//! }
+//!
+//! fn api(verifier: &Verifier) -> Result<Router, Box<dyn std::error::Error>> {
+//!     let layer = verifier.layer().base_url("https://orders.internal".parse()?);
+//!     Ok(Router::new().route("/orders", get(orders)).layer(layer))
+//! }
+//! ```
+//!
+//! The base URL is what clients write in front of the path, so it has the prefix that a proxy cuts off. `Host`,
+//! `Forwarded` and `X-Forwarded-*` are not read: a stranger can send them too. Routers of axum may be nested, any other
+//! layer that rewrites paths belongs behind the verifier's. A proof counts once, so a request passes one verifying layer,
+//! not two: ask for further scopes with [`Scoped`](crate::axum::Scoped). Without a layer, put a
+//! [`Presentation`](crate::dpop::Presentation) into [`Presented`](crate::Presented).
+//!
+//! **Nonces.** A proof holds for a minute around the client's `iat`. Where the clocks of clients are wrong, or nobody may
+//! make proofs ahead of time, require a nonce; the layer gives it out with its challenge `use_dpop_nonce` and then with
+//! each answer:
+//!
+//! ```
+//! use dayfly_verifier::dpop::{Nonces, Policy};
+//! use dayfly_verifier::{RevocationSource, Verifier};
+//!
+//! # fn random() -> [u8; 32] { [7; 32] }
+//! let nonces = Nonces::new(random()); // 32 bytes from your generator
+//! let verifier = Verifier::builder("https://sts.example.org")
+//!     .audience("https://orders.internal")
+//!     .revocation(RevocationSource::None)
+//!     .dpop(Policy::new().require_nonce(nonces.clone()))
+//!     .build()?;
+//! nonces.rotate(random()); // now and then; the key before still counts
+//! # Ok::<(), dayfly_verifier::BuildError>(())
+//! ```
+//!
+//! **Replicas.** Used proofs are remembered in the process, because `verify` does no I/O: with several replicas, a proof
+//! that someone records can be used once more at each of the others, for the one request that it names, within its
+//! minute. Where that matters, require nonces and give each replica a key of its own: a proof is then good at one replica
+//! only. Clients should stay with one, or they are asked for another proof at each change.
+//!
+//! **Room.** [`Policy::capacity`](crate::dpop::Policy::capacity) proofs are remembered, a million unless you say
+//! otherwise. When they are all still within their time, new ones are answered with 503 and logged as
+//! `too_many_proofs`; none is forgotten early. Only accepted requests take room.
+//!
+//! What RFC 9449 leaves open is decided in [`defaults`](super::defaults).
+//!
 //! # Choose about revocations
 //!
 //! [`from_issuer`](crate::Verifier::from_issuer) follows the feed. The plain
@@ -370,7 +426,7 @@
 //!
 //! | code | what it means | what to do |
 //! |---|---|---|
-//! | `token_missing` | No `Authorization` header, or one with another scheme than `Bearer`. | Nothing, if it is a client that asks first. Otherwise the client sends no token, or a proxy in between takes it away. |
+//! | `token_missing` | No `Authorization` header, or one with another scheme than `Bearer` and, where a base URL is set, `DPoP`. | Nothing, if it is a client that asks first. Otherwise the client sends no token, or a proxy in between takes it away. |
 //! | `invalid_request` | A token in the query, two tokens, or `Bearer` with nothing behind it. | Mend the client: one header `Authorization: Bearer …`. |
 //! | `insufficient_scope` | The token is good and lacks a scope; the reason names it. The caller gets 403. | The client asks the issuer for that scope; if it is denied, the owner of the audience grants it to the workload. |
 //! | `rate_limited` | The workload called more often than the [`RateLimit`](crate::tower::RateLimit) allows. The caller gets 429. | The client waits for `Retry-After`; look for a loop, or allow more. |
@@ -381,8 +437,12 @@
 //! | `lifetime_too_long` | The token was issued for longer than `max_lifetime_secs`, or than the issuer publishes. | Issue shorter tokens. Only for an issuer that cannot: raise `max_lifetime_secs`. |
 //! | `wrong_type` | An ID token, a feed statement, or a JWT from a library that leaves `typ` at `JWT`. Not an access token. | The client sends the access token; an issuer of another make is set to RFC 9068. |
 //! | `alg_mismatch` | Not ES256 or EdDSA, or not the algorithm of the key. | Set the issuer to one of the two. If it is a dayfly issuer, someone tampers. |
-//! | `unproven_confirmation` | The token is bound, and the connection did not prove it: no mTLS, another certificate, or a proxy in between. | The client uses the certificate that it got the token with, and the API ends TLS itself ([`tls::Server`](crate::tls::Server)). |
-//! | `unsupported_confirmation` | The token is bound to a key by `jkt`, which this version cannot check. | The client asks for a token that is not bound, or bound to its certificate. |
+//! | `unproven_confirmation` | The token is bound, and the caller did not prove it: no mTLS, another certificate, a proxy in between; a token with `jkt` under `Bearer`, or a proof by another key. | Look at what ends TLS, and at the client's scheme and key. |
+//! | `unbound_token` | A token that is bound to no key came under the scheme `DPoP`. | The client sends it under `Bearer`, or asks for a bound one. |
+//! | `bad_proof` | The DPoP proof is malformed, absent, or for another request; the cause says what. | Compare `htu` with the base URL and path. If the client's clock is off by more than a minute: mend it, or require nonces. |
+//! | `replayed_proof` | The DPoP proof was used before. | A client that repeats a request makes a new proof; look for two verifying layers in a row. If neither, someone replays. |
+//! | `proof_nonce_needed` | The DPoP proof has no nonce of this API, or one that is too old. | Nothing: the client repeats the request with the one of `DPoP-Nonce`. |
+//! | `too_many_proofs` | More DPoP proofs are within their time than are remembered. Callers get 503, and the event is a warning. | Raise `Policy::capacity`, or find the caller that floods. |
 //! | `revoked` | The token, or its task, workload, owner, rule or key, was revoked; the reason names the kind. | As it should be. The issuer's audit says who revoked it, and why. |
 //! | `revocation_stale` | This API has not heard of the issuer for too long, or its clock was set back. Callers get 503, and the event is a warning. | Look at the connection to the issuer, at the bundle's age, and at the clock. |
 //! | `missing_claim`, `bad_claim` | The issuer does not follow RFC 9068; the reason or the cause names the claim. | Mend the issuer's configuration. |

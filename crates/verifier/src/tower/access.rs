@@ -69,6 +69,14 @@ struct End {
 }
 
 impl Entry {
+    /// Whether the call was let in with a `DPoP` proof.
+    pub(super) fn has_proof(&self) -> bool {
+        matches!(
+            self.caller.confirmation(),
+            Some(dayfly_token::Confirmation::KeyThumbprint(_))
+        )
+    }
+
     pub(super) fn new(metrics: Metrics, call: Call, caller: Verified) -> Self {
         Self {
             metrics,
@@ -182,7 +190,9 @@ impl<'a> Facts<'a> {
     /// A revocation state that is too old is the operator's to mend; everything else is the caller's.
     fn refused(mut self, code: RefusalCode, reason: Option<&'a str>, cause: Option<&'a str>) {
         (self.code, self.reason, self.cause) = (Some(code.as_str()), reason, cause);
-        if code == RefusalCode::Token(RejectionCode::RevocationStale) {
+        if let RefusalCode::Token(RejectionCode::RevocationStale | RejectionCode::TooManyProofs) =
+            code
+        {
             event!(Level::WARN, REFUSED, "refused", &self, "call refused");
         } else {
             event!(Level::INFO, REFUSED, "refused", &self, "call refused");

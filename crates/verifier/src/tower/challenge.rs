@@ -1,13 +1,17 @@
-use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 
 use crate::RejectionCode;
+use crate::dpop::ALGORITHMS;
 
 /// Seconds after which a caller may try again when this API has lost its revocation state.
 const RETRY_AFTER_SECS: u32 = 5;
 
-/// Why a request is turned away, as RFC 6750 tells the caller: enough to know what to do next, and nothing of
-/// what the verifier knows.
+/// The header that gives a client the nonce for its next proof (RFC 9449 section 8.1).
+pub(super) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
+
+/// Why a request is turned away, as RFC 6750 and RFC 9449 tell the caller: enough to know what to do next, and nothing
+/// of what the verifier knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Challenge {
@@ -17,12 +21,17 @@ pub enum Challenge {
     InvalidRequest,
     /// 401 `invalid_token`: get another one.
     InvalidToken,
+    /// 401 `invalid_dpop_proof`: make another proof (RFC 9449 section 7.1).
+    InvalidProof,
+    /// 401 `use_dpop_nonce`: make another proof with the nonce in the header `DPoP-Nonce` (RFC 9449 section 9).
+    UseNonce,
     /// 403 `insufficient_scope`: a token with this scope would do.
     InsufficientScope {
         /// The scopes that are needed, separated by spaces.
         scope: String,
     },
-    /// 503: this API is cut off from its issuer for longer than it accepts; another token would not help.
+    /// 503: this API is cut off from its issuer for longer than it accepts, or remembers as many proofs as it can;
+    /// another token would not help.
     Unavailable,
     /// 429: this caller asked too often.
     TooManyRequests {
@@ -36,7 +45,9 @@ impl Challenge {
     #[must_use]
     pub const fn of(code: RejectionCode) -> Self {
         match code {
-            RejectionCode::RevocationStale => Self::Unavailable,
+            RejectionCode::RevocationStale | RejectionCode::TooManyProofs => Self::Unavailable,
+            RejectionCode::BadProof | RejectionCode::ReplayedProof => Self::InvalidProof,
+            RejectionCode::ProofNonceNeeded => Self::UseNonce,
             _ => Self::InvalidToken,
         }
     }
@@ -45,7 +56,9 @@ impl Challenge {
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::TokenMissing | Self::InvalidToken => StatusCode::UNAUTHORIZED,
+            Self::TokenMissing | Self::InvalidToken | Self::InvalidProof | Self::UseNonce => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::InvalidRequest => StatusCode::BAD_REQUEST,
             Self::InsufficientScope { .. } => StatusCode::FORBIDDEN,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -53,16 +66,29 @@ impl Challenge {
         }
     }
 
-    /// The whole answer, with an empty body.
+    /// The whole answer of an API that takes bearer tokens, with an empty body; where `DPoP` is set up,
+    /// [`Gate::answer`](super::Gate::answer) says more.
     #[must_use]
     pub fn response<B: Default>(&self, resource_metadata: Option<&str>) -> Response<B> {
+        self.response_with(resource_metadata, false)
+    }
+
+    pub(crate) fn response_with<B: Default>(
+        &self,
+        resource_metadata: Option<&str>,
+        dpop: bool,
+    ) -> Response<B> {
         let mut response = Response::new(B::default());
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         if let Some(secs) = self.retry_after_secs() {
             headers.insert(RETRY_AFTER, HeaderValue::from(secs));
-        } else if let Ok(value) = HeaderValue::try_from(self.header(resource_metadata)) {
-            headers.insert(WWW_AUTHENTICATE, value);
+            return response;
+        }
+        for challenge in self.headers(resource_metadata, dpop) {
+            if let Ok(value) = HeaderValue::try_from(challenge) {
+                headers.append(WWW_AUTHENTICATE, value);
+            }
         }
         response
     }
@@ -76,7 +102,21 @@ impl Challenge {
         }
     }
 
-    pub(crate) fn header(&self, resource_metadata: Option<&str>) -> String {
+    /// RFC 9449 section 7.2: an API that takes both schemes offers both. What is wrong with a proof only the scheme
+    /// `DPoP` can say.
+    pub(crate) fn headers(&self, resource_metadata: Option<&str>, dpop: bool) -> Vec<String> {
+        let about_proof = matches!(self, Self::InvalidProof | Self::UseNonce);
+        let mut challenges = Vec::new();
+        if !about_proof {
+            challenges.push(self.header("Bearer", None, resource_metadata));
+        }
+        if dpop || about_proof {
+            challenges.push(self.header("DPoP", Some(ALGORITHMS), resource_metadata));
+        }
+        challenges
+    }
+
+    fn header(&self, scheme: &str, algs: Option<&str>, resource_metadata: Option<&str>) -> String {
         let scope = match self {
             Self::InsufficientScope { scope } => Some(scope.as_str()),
             _ => None,
@@ -84,9 +124,10 @@ impl Challenge {
         let parameters = [
             ("error", self.error()),
             ("scope", scope),
+            ("algs", algs),
             ("resource_metadata", resource_metadata),
         ];
-        let mut header = String::from("Bearer");
+        let mut header = scheme.to_owned();
         let mut separator = ' ';
         for (name, value) in parameters {
             // What cannot stand in a quoted string unescaped is left out: no scope and no URL has it.
@@ -105,6 +146,8 @@ impl Challenge {
             Self::TokenMissing | Self::Unavailable | Self::TooManyRequests { .. } => None,
             Self::InvalidRequest => Some("invalid_request"),
             Self::InvalidToken => Some("invalid_token"),
+            Self::InvalidProof => Some("invalid_dpop_proof"),
+            Self::UseNonce => Some("use_dpop_nonce"),
             Self::InsufficientScope { .. } => Some("insufficient_scope"),
         }
     }
@@ -117,6 +160,42 @@ const fn can_be_quoted(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn told(challenge: &Challenge, url: Option<&str>) -> Vec<String> {
+        let response = challenge.response_with::<()>(url, true);
+        let values = response.headers().get_all(WWW_AUTHENTICATE).iter();
+        values
+            .map(|value| value.to_str().unwrap().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn both_schemes() {
+        let terms = Some("https://api/meta");
+        let meta = "resource_metadata=\"https://api/meta\"";
+        let algs = "algs=\"ES256 EdDSA\"";
+        for (challenge, error) in [
+            (Challenge::TokenMissing, ""),
+            (Challenge::InvalidToken, "error=\"invalid_token\","),
+            (Challenge::InvalidRequest, "error=\"invalid_request\","),
+        ] {
+            assert_eq!(
+                told(&challenge, terms),
+                [
+                    format!("Bearer {error}{meta}"),
+                    format!("DPoP {error}{algs},{meta}")
+                ]
+            );
+        }
+        for (challenge, error) in [
+            (Challenge::InvalidProof, "invalid_dpop_proof"),
+            (Challenge::UseNonce, "use_dpop_nonce"),
+        ] {
+            assert_eq!(challenge.status(), StatusCode::UNAUTHORIZED);
+            let only = [format!("DPoP error=\"{error}\",{algs},{meta}")];
+            assert_eq!(told(&challenge, terms), only);
+        }
+    }
 
     #[test]
     fn headers() {
@@ -147,7 +226,7 @@ mod tests {
                 "Bearer error=\"insufficient_scope\",scope=\"deploy:write\"",
             ),
         ] {
-            assert_eq!(challenge.header(url), header);
+            assert_eq!(challenge.headers(url, false), [header]);
             let response = challenge.response::<()>(url);
             assert_eq!(response.headers()[WWW_AUTHENTICATE], header);
         }

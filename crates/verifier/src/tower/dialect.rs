@@ -22,6 +22,8 @@ pub(crate) struct Behind {
     pub(super) dialect: Dialect,
     /// Where the API's metadata is.
     pub(super) metadata_url: Option<String>,
+    /// Whether tokens are accepted under the scheme `DPoP`.
+    pub(super) dpop: bool,
 }
 
 impl Behind {
@@ -32,7 +34,7 @@ impl Behind {
     /// The whole answer, with an empty body.
     pub(crate) fn answer<B: Default>(&self, challenge: &Challenge) -> Response<B> {
         match self.dialect {
-            Dialect::Http => challenge.response(self.metadata_url()),
+            Dialect::Http => challenge.response_with(self.metadata_url(), self.dpop),
             #[cfg(feature = "tonic")]
             Dialect::Grpc => {
                 crate::tonic::status_of(challenge, self.metadata_url()).into_http::<B>()

@@ -2,19 +2,20 @@ use std::sync::Arc;
 
 use dayfly_token::UnixTime;
 use http::request::Parts;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 
 use super::access::{self, Call, Entry};
-use super::bearer::{Bearer, hide};
-use super::challenge::Challenge;
+use super::challenge::{Challenge, DPOP_NONCE};
+use super::credentials::{Credentials, hide};
 use super::dialect::{Behind, Dialect};
 use super::metadata::ResourceMetadata;
 use super::metrics::Metrics;
 use super::refusal::Refusal;
-use crate::{PeerCertificate, Presented, UnverifiedToken, Verified, Verifiers};
+use crate::dpop::{BaseUrl, Presentation};
+use crate::{Presented, UnverifiedToken, Verified, Verifiers};
 
-/// Decides about requests: the token in the `Authorization: Bearer` header, with the [`PeerCertificate`] among the
-/// request's extensions as the proof for bound tokens.
+/// Decides about requests: the token in the `Authorization` header, with the [`PeerCertificate`](crate::PeerCertificate)
+/// among the request's extensions, or the proof in the `DPoP` header, for bound tokens.
 ///
 /// [`VerifierLayer`](super::VerifierLayer) is a gate before a service; call [`Gate::check`] where there is no tower.
 #[derive(Clone)]
@@ -27,6 +28,7 @@ pub struct Gate {
 struct Shared {
     verifiers: Verifiers,
     behind: Arc<Behind>,
+    base_url: Option<BaseUrl>,
     scopes: Vec<String>,
     clock: fn() -> UnixTime,
     metrics: Metrics,
@@ -39,6 +41,7 @@ impl Gate {
             shared: Arc::new(Shared {
                 verifiers: verifiers.into(),
                 behind: Arc::default(),
+                base_url: None,
                 scopes: Vec::new(),
                 clock: crate::rim::now,
                 metrics: Metrics::new(),
@@ -76,6 +79,18 @@ impl Gate {
         self.shared.metrics.clone()
     }
 
+    /// Where clients reach this API, and with it the acceptance of tokens under the scheme `DPoP`: the URI that a proof
+    /// must name is this and the path of the request. Without it such tokens are refused.
+    ///
+    /// The path is the one that came in: axum's nested routers are seen through (feature `axum`), any other layer that
+    /// rewrites the path belongs behind the gate.
+    pub fn base_url(self, url: BaseUrl) -> Self {
+        self.with(|shared| {
+            shared.base_url = Some(url);
+            Arc::make_mut(&mut shared.behind).dpop = true;
+        })
+    }
+
     /// A scope that every request behind this gate needs; may be called more than once.
     pub fn require_scope(self, scope: impl Into<String>) -> Self {
         let scope = scope.into();
@@ -96,7 +111,8 @@ impl Gate {
     }
 
     /// Decides about one request by its head, and records the decision. What then becomes of the request, only the
-    /// layer knows: the event of a call that is let in here has no status.
+    /// layer knows: the event of a call that is let in here has no status. A `DPoP` proof counts as used when it was
+    /// accepted: check each request once.
     ///
     /// # Errors
     /// What to answer, with [`Gate::answer`], if the request has no acceptable token.
@@ -107,7 +123,11 @@ impl Gate {
     /// The whole answer to a request that [`Gate::check`] turned away, with an empty body.
     #[must_use]
     pub fn answer<B: Default>(&self, challenge: &Challenge) -> Response<B> {
-        self.shared.behind.answer(challenge)
+        let mut response = self.shared.behind.answer(challenge);
+        if matches!(challenge, Challenge::UseNonce) {
+            self.add_nonce(&mut response);
+        }
+        response
     }
 
     /// Like [`Gate::check`], after which the request carries the [`Verified`] among its extensions, and no log prints
@@ -128,7 +148,18 @@ impl Gate {
 
     /// The end of a call that was let in.
     pub(super) fn leave<R>(&self, entry: Entry, response: &mut Response<R>) {
+        // RFC 9449 section 8.2: so that no request is spent on asking for the next one.
+        if entry.has_proof() {
+            self.add_nonce(response);
+        }
         entry.answered(response, self.dialect());
+    }
+
+    fn add_nonce<R>(&self, response: &mut Response<R>) {
+        let nonce = self.shared.verifiers.dpop_nonce((self.shared.clock)());
+        if let Some(Ok(nonce)) = nonce.map(HeaderValue::try_from) {
+            response.headers_mut().insert(DPOP_NONCE, nonce);
+        }
     }
 
     fn enter(&self, parts: &Parts) -> Result<(Verified, Entry), Challenge> {
@@ -150,23 +181,46 @@ impl Gate {
     }
 
     fn decide(&self, parts: &Parts) -> Result<Verified, Refusal> {
-        let verified = match Bearer::of(&parts.headers, parts.uri.query()) {
-            Bearer::Token(token) => self.verify(token, parts.extensions.get())?,
-            Bearer::None => return Err(Refusal::token_missing()),
-            Bearer::Malformed(what) => return Err(Refusal::malformed(what)),
+        let presented = Presented {
+            peer: parts.extensions.get(),
+            proof: None,
+        };
+        let verified = match Credentials::of(&parts.headers, parts.uri.query()) {
+            Credentials::Bearer(token) => self.verify(token, &presented)?,
+            Credentials::Dpop { .. } | Credentials::NoProof(_)
+                if self.shared.base_url.is_none() =>
+            {
+                return Err(Refusal::dpop_not_set_up());
+            }
+            Credentials::Dpop { token, proof } => {
+                let uri = self.uri_of(parts)?;
+                let proof = Some(Presentation {
+                    proof,
+                    method: parts.method.as_str(),
+                    uri: &uri,
+                });
+                self.verify(token, &Presented { proof, ..presented })?
+            }
+            Credentials::NoProof(what) => return Err(Refusal::no_proof(what)),
+            Credentials::None => return Err(Refusal::token_missing()),
+            Credentials::Malformed(what) => return Err(Refusal::malformed(what)),
         };
         self.check_scopes(verified)
     }
 
-    fn verify(&self, token: &str, peer: Option<&PeerCertificate>) -> Result<Verified, Refusal> {
+    /// What a proof must name: configured, but for the path.
+    fn uri_of(&self, parts: &Parts) -> Result<String, Refusal> {
+        let base_url = self.shared.base_url.as_ref();
+        base_url
+            .and_then(|url| url.uri_of(path_of(parts)))
+            .ok_or(Refusal::no_proof("a DPoP token on a request for no path"))
+    }
+
+    fn verify(&self, token: &str, presented: &Presented<'_>) -> Result<Verified, Refusal> {
         let shared = &*self.shared;
         shared
             .verifiers
-            .verify(
-                UnverifiedToken::new(token),
-                &Presented { peer },
-                (shared.clock)(),
-            )
+            .verify(UnverifiedToken::new(token), presented, (shared.clock)())
             .map_err(Refusal::of_token)
     }
 
@@ -177,6 +231,15 @@ impl Gate {
         }
         Err(Refusal::insufficient_scope(needed.join(" "), verified))
     }
+}
+
+/// The path as it came in. A nested router of axum cuts its prefix off the URI, and keeps the original beside it.
+fn path_of(parts: &Parts) -> &str {
+    #[cfg(feature = "axum")]
+    if let Some(original) = parts.extensions.get::<axum::extract::OriginalUri>() {
+        return original.path();
+    }
+    parts.uri.path()
 }
 
 /// For those who decide by more than the token, and know only then what is to be recorded.

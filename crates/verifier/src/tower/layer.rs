@@ -11,6 +11,7 @@ use super::access::Entry;
 use super::gate::Gate;
 use super::metadata::ResourceMetadata;
 use super::metrics::Metrics;
+use crate::dpop::BaseUrl;
 use crate::{Verifier, Verifiers};
 
 impl Verifier {
@@ -74,6 +75,11 @@ impl VerifierLayer {
     /// See [`Gate::require_scope`].
     pub fn require_scope(self, scope: impl Into<String>) -> Self {
         self.gate.require_scope(scope).into()
+    }
+
+    /// See [`Gate::base_url`].
+    pub fn base_url(self, url: BaseUrl) -> Self {
+        self.gate.base_url(url).into()
     }
 
     /// See [`Gate::clock`].

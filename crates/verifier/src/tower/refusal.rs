@@ -90,6 +90,26 @@ impl Refusal {
         }
     }
 
+    /// Under the scheme `DPoP`, at a gate without a base URL: as if there were no token.
+    pub(super) fn dpop_not_set_up() -> Self {
+        Self {
+            why: Why::Malformed(
+                "a DPoP token, and this gate has no `base_url` to compare its proof with",
+            ),
+            ..Self::token_missing()
+        }
+    }
+
+    /// Under the scheme `DPoP`, without the one proof that it needs.
+    pub(super) const fn no_proof(what: &'static str) -> Self {
+        Self {
+            challenge: Challenge::InvalidProof,
+            code: RefusalCode::Token(RejectionCode::BadProof),
+            why: Why::Malformed(what),
+            caller: None,
+        }
+    }
+
     pub(super) const fn malformed(what: &'static str) -> Self {
         Self {
             challenge: Challenge::InvalidRequest,
@@ -121,10 +141,21 @@ impl Refusal {
     /// What is behind the reason.
     pub(super) fn cause(&self) -> Option<String> {
         match &self.why {
-            Why::Rejected(rejection) => rejection.source().map(ToString::to_string),
+            Why::Rejected(rejection) => causes_of(rejection),
             Why::Malformed(_) | Why::NoToken | Why::NoScope => None,
         }
     }
+}
+
+/// The sources of an error, outermost first.
+fn causes_of(rejection: &Rejection) -> Option<String> {
+    let mut causes = Vec::new();
+    let mut next = rejection.source();
+    while let Some(error) = next {
+        causes.push(error.to_string());
+        next = error.source();
+    }
+    (!causes.is_empty()).then(|| causes.join(": "))
 }
 
 /// How something behind the gate, an extractor or the rate limit, tells it that a call which the gate let in was

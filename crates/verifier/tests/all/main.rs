@@ -18,6 +18,7 @@ mod clocks;
 mod compile_fail;
 mod confirmations;
 mod details;
+mod dpop;
 mod events;
 mod examples;
 mod feed;

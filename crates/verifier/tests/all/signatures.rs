@@ -30,8 +30,8 @@ fn with_signature(token: &str, signature: &[u8]) -> String {
     format!("{}.{}", parts(token).0, base64url::encode(signature))
 }
 
-/// HMAC-SHA-256 (RFC 2104), by hand: the crate under test links none that verifies.
-fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
+/// HMAC-SHA-256 (RFC 2104), by hand: the crate under test has none that verifies a token.
+pub fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
     let mut block = [0; 64];
     let key = if key.len() > 64 {
         sha256(key).to_vec()
@@ -137,15 +137,20 @@ fn psychic_and_misformed_signatures() {
     bench.refuses(&with_signature(&bench.good(), &der), Code::BadSignature);
 }
 
+/// The same JWS with the second valid ECDSA signature: `s` negated.
+pub fn twin_of(token: &str) -> String {
+    let (_, mut signature) = parts(token);
+    let negated = subtract(&P256_ORDER, signature[32..].try_into().unwrap());
+    signature[32..].copy_from_slice(&negated);
+    with_signature(token, &signature)
+}
+
 /// ECDSA has a second valid signature for the same message. It is the same credential: same id, revoked together.
 #[test]
 fn the_malleable_twin_is_the_same_credential() {
     let bench = Bench::new(Algorithm::Es256);
     let good = bench.good();
-    let (_, mut signature) = parts(&good);
-    let negated = subtract(&P256_ORDER, signature[32..].try_into().unwrap());
-    signature[32..].copy_from_slice(&negated);
-    let twin = with_signature(&good, &signature);
+    let twin = twin_of(&good);
     assert_ne!(good, twin);
     let id = bench.accepts(&good).credential_id().to_owned();
     if let Ok(twin) = bench.verify(&twin) {
