@@ -32,7 +32,11 @@ fn main() {
         c.payload_bytes().unwrap()
     };
     let n = 400_000u32;
+    let only = std::env::args().nth(1);
     let time = |name: &str, f: &dyn Fn()| {
+        if only.as_deref().is_some_and(|only| only != name) {
+            return;
+        }
         for _ in 0..1000 {
             f();
         }

@@ -1,6 +1,7 @@
 //! V3: what a million revocations cost, in time and memory.
 
 use dayfly_benches::{Suite, Table, Target};
+use dayfly_keys::Algorithm;
 use dayfly_token::Claims;
 use dayfly_token::feed::{Entry, Kind};
 use dayfly_verifier::revocation::{Facts, Marks};
@@ -30,6 +31,7 @@ pub(crate) fn run(table: &mut Table, now: UnixTime) {
     let memory = allocation_counter::measure(|| many.merge(&entries, now));
     let marks: Vec<_> = (0..CREDENTIALS).map(|number| marks(number, now)).collect();
 
+    let bare = crate::Bare::new(&crate::authority(Algorithm::Es256), now);
     let mut suite = Suite::default();
     for (name, state) in [("few", &few), ("many", &many)] {
         let mut turn = marks.iter().cycle();
@@ -38,15 +40,17 @@ pub(crate) fn run(table: &mut Table, now: UnixTime) {
             assert_eq!(found, None);
         });
     }
+    suite.add("bare", || bare.verify());
     let medians = suite.run();
     let (few, many) = (medians.nanoseconds("few"), medians.nanoseconds("many"));
     table.absolute("revocation, 1 entry", few, "ns", Target::None);
     table.absolute("revocation, 1 M entries", many, "ns", Target::None);
-    table.absolute(
+    table.share(
         "revocation, 1 M entries add",
         many - few,
-        "ns",
-        Target::AtMost(30.0),
+        medians.nanoseconds("bare"),
+        crate::REFERENCE_BARE_NS,
+        30.0,
     );
     #[expect(clippy::cast_precision_loss, reason = "megabytes for the eye")]
     table.absolute(

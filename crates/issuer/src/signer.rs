@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use dayfly_keys::{Algorithm, Jwk, KeyError, SignatureError, SigningKey};
-use dayfly_token::{UnixTime, base64url, feed};
-use serde::Serialize;
+use dayfly_token::{Header, UnixTime, base64url, feed};
 
 use crate::control::{CLOCK_DISTANCE_SECS, KeyUse};
 use crate::port::Now;
@@ -63,13 +62,6 @@ pub enum SignerError {
     Wrong(#[from] SignatureError),
 }
 
-#[derive(Serialize)]
-struct Header<'a> {
-    alg: &'a str,
-    typ: &'a str,
-    kid: &'a str,
-}
-
 impl HeldKey {
     /// Takes a key for one use, and proves that it signs what verifies.
     pub(crate) fn new(key: SigningKey, key_use: KeyUse) -> Result<Self, SignerError> {
@@ -77,13 +69,7 @@ impl HeldKey {
             KeyUse::Feed => feed::TYP,
             KeyUse::Token => TOKEN_TYP,
         };
-        let header = Header {
-            alg: key.algorithm().name(),
-            typ,
-            kid: key.kid(),
-        };
-        // Three short strings always serialise; an empty header would fail every check of a mint.
-        let header = serde_json::to_vec(&header).unwrap_or_default();
+        let header = Header::of(key.algorithm().name(), typ, key.kid());
         let held = Self {
             header: format!("{}.", base64url::encode(header)),
             key,

@@ -105,11 +105,18 @@ impl<'a> Compact<'a> {
                 .unwrap_or_default();
             return Err(CompactError::Character { offset });
         }
-        let dots = memchr::memchr_iter(b'.', token.as_bytes()).count();
-        let parts = token
-            .rsplit_once('.')
-            .and_then(|(input, signature)| Some((input, input.split_once('.')?, signature)));
-        let (2, Some((signing_input, (header, payload), signature))) = (dots, parts) else {
+        let mut dots = memchr::memchr_iter(b'.', token.as_bytes());
+        let parts = match (dots.next(), dots.next(), dots.next()) {
+            (Some(first), Some(second), None) => {
+                token.split_at_checked(second).and_then(|(input, rest)| {
+                    let (header, payload) = input.split_at_checked(first)?;
+                    Some((input, header, payload.get(1..)?, rest.get(1..)?))
+                })
+            }
+            _ => None,
+        };
+        let Some((signing_input, header, payload, signature)) = parts else {
+            let dots = memchr::memchr_iter(b'.', token.as_bytes()).count();
             return Err(CompactError::Parts { found: dots + 1 });
         };
         for (part, text) in [

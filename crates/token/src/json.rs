@@ -84,8 +84,17 @@ fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, JsonError> {
     if start != Some(&b'{') {
         return Err(JsonError::NotAnObject);
     }
+    match std::str::from_utf8(bytes) {
+        // Checked once as a whole, and not string by string.
+        Ok(text) => read_with(serde_json::Deserializer::from_str(text)),
+        Err(_) => read_with(serde_json::Deserializer::from_slice(bytes)),
+    }
+}
+
+fn read_with<'a, R: serde_json::de::Read<'a>, T: Deserialize<'a>>(
+    mut lexer: serde_json::Deserializer<R>,
+) -> Result<T, JsonError> {
     let fault = Cell::new(None);
-    let mut lexer = serde_json::Deserializer::from_slice(bytes);
     let read = T::deserialize(Strict::new(&mut lexer, &fault))
         .and_then(|value| lexer.end().map(|()| value));
     read.map_err(|error| fault.take().unwrap_or_else(|| from_serde(&error)))

@@ -42,6 +42,9 @@ struct Set {
 
 /// A token, and the handles to it that were given out: each thread counts its references in a place of its own.
 struct Kept {
+    text: Box<str>,
+    generation: u64,
+    exp: UnixTime,
     token: Arc<Checked>,
     handles: [OnceLock<Arc<Handle>>; STRIPES],
 }
@@ -69,22 +72,22 @@ impl Cache {
     }
 
     /// Keeps a token that was verified, in the place of one that is worth less.
-    pub(crate) fn insert(&self, handle: &Arc<Handle>, now: UnixTime) {
-        let token = handle.checked();
-        if token.text.len() > MAX_CACHED_BYTES {
+    pub(crate) fn insert(&self, token: &str, handle: &Arc<Handle>, now: UnixTime) {
+        if token.len() > MAX_CACHED_BYTES {
             return;
         }
-        let Some(tag) = self.tag(&token.text) else {
+        let Some(tag) = self.tag(token) else {
             return;
         };
+        let generation = handle.checked().generation;
         let sets = self.sets(tag).into_iter().flatten();
         let cheapest = sets
-            .flat_map(|set| set.offers(tag, token, now))
+            .flat_map(|set| set.offers(tag, generation, now))
             .min_by_key(|offer| offer.price);
         if let Some(Offer { set, place, .. }) = cheapest
             && let (Some(kept), Some(known)) = (set.tokens.get(place), set.tags.get(place))
         {
-            kept.store(Some(Arc::new(Kept::new(handle))));
+            kept.store(Some(Arc::new(Kept::new(token, handle))));
             known.store(tag, Ordering::Release);
         }
     }
@@ -123,8 +126,8 @@ impl Set {
             let kept = place.load();
             // Not in constant time: whoever comes this far has the tag, which is the token's own signature.
             if let Some(kept) = &*kept
-                && kept.token.generation == generation
-                && *kept.token.text == *token
+                && kept.generation == generation
+                && *kept.text == *token
             {
                 return Some(kept.handle());
             }
@@ -132,25 +135,20 @@ impl Set {
         None
     }
 
-    fn offers(&self, tag: u64, token: &Checked, now: UnixTime) -> impl Iterator<Item = Offer<'_>> {
+    fn offers(&self, tag: u64, generation: u64, now: UnixTime) -> impl Iterator<Item = Offer<'_>> {
         let taken = self
             .tags
             .iter()
             .filter(|known| known.load(Ordering::Relaxed) != 0)
             .count();
         let places = self.tags.iter().zip(&self.tokens).enumerate();
-        let generation = token.generation;
         places.map(move |(place, (known, kept))| {
             let price = match &*kept.load() {
                 // The same token, or one that nobody can use.
                 _ if known.load(Ordering::Relaxed) == tag => (0, 0),
                 None => (1, u64::try_from(taken).unwrap_or(u64::MAX)),
-                Some(kept)
-                    if kept.token.generation != generation || now >= kept.token.claims.exp =>
-                {
-                    (2, 0)
-                }
-                Some(kept) => (3, kept.token.claims.exp.as_secs()),
+                Some(kept) if kept.generation != generation || now >= kept.exp => (2, 0),
+                Some(kept) => (3, kept.exp.as_secs()),
             };
             Offer {
                 set: self,
@@ -162,8 +160,11 @@ impl Set {
 }
 
 impl Kept {
-    fn new(handle: &Arc<Handle>) -> Self {
+    fn new(text: &str, handle: &Arc<Handle>) -> Self {
         let kept = Self {
+            text: text.into(),
+            generation: handle.checked().generation,
+            exp: handle.times.exp,
             token: Arc::clone(handle.checked()),
             handles: Default::default(),
         };

@@ -1,8 +1,6 @@
 //! What a token says, and that the issuer says it: form, type, key, signature, claims, issuer, audience. None of it
 //! changes while the token's text, the keys and the audiences stay the same.
 
-use std::sync::atomic::AtomicU64;
-
 use dayfly_keys::Algorithm;
 use dayfly_token::{Claims, ClaimsError, Compact, Excerpt, Header, JsonError, json};
 
@@ -35,12 +33,10 @@ impl Expected<'_> {
         self.check_issuer_and_audience(&claims)?;
         let kid = known.key().kid();
         Ok(Checked {
-            text: token.into(),
-            marks: Facts::of(kid, &claims).marks(),
+            marks: Facts::of(kid, &claims).marks_of(known.mark()),
             key: known.key().clone(),
             claims,
             generation,
-            alive_under: AtomicU64::new(0),
         })
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use dayfly_keys::KeySet;
-use dayfly_token::{Claims, Confirmation, UnixTime};
+use dayfly_token::{Confirmation, UnixTime};
 
 use crate::builder::{BuildError, RevocationSource};
 use crate::cache::Cache;
@@ -15,7 +15,7 @@ use crate::keyring::Keyring;
 use crate::peer::Presented;
 use crate::rejection::Reason;
 use crate::revocation::Revocations;
-use crate::verified::{Checked, Freshness};
+use crate::verified::{Checked, Freshness, Handle, Times};
 
 /// What a verifier knows; the follower of the feature `http` keeps it up to date.
 pub(crate) struct Core {
@@ -166,10 +166,10 @@ impl Core {
         read
     }
 
-    pub(crate) fn check_times(&self, claims: &Claims, now: UnixTime) -> Result<(), Reason> {
+    pub(crate) fn check_times(&self, times: &Times, now: UnixTime) -> Result<(), Reason> {
         let leeway_secs = self.limits.leeway_secs;
         let latest = now.saturating_add(leeway_secs);
-        for (claim, instant) in [("iat", Some(claims.iat)), ("nbf", claims.nbf)] {
+        for (claim, instant) in [("iat", Some(times.iat)), ("nbf", times.nbf)] {
             if let Some(instant) = instant.filter(|instant| *instant > latest) {
                 return Err(Reason::NotYetValid {
                     claim,
@@ -180,20 +180,20 @@ impl Core {
             }
         }
         // RFC 7519 section 4.1.4: on or after `exp` the token MUST NOT be accepted.
-        if now >= claims.exp.saturating_add(leeway_secs) {
+        if now >= times.exp.saturating_add(leeway_secs) {
             return Err(Reason::Expired {
                 now,
-                expires_at: claims.exp,
+                expires_at: times.exp,
                 leeway_secs,
             });
         }
-        if claims.exp <= claims.iat {
+        if times.exp <= times.iat {
             return Err(Reason::LifetimeBackwards {
-                issued_at: claims.iat,
-                expires_at: claims.exp,
+                issued_at: times.iat,
+                expires_at: times.exp,
             });
         }
-        let lifetime_secs = claims.exp.seconds_since(claims.iat);
+        let lifetime_secs = times.exp.seconds_since(times.iat);
         let limit_secs = self.max_lifetime_secs();
         if lifetime_secs > limit_secs {
             // The issuer may have raised it since.
@@ -210,7 +210,7 @@ impl Core {
     /// [`Core::spend`].
     pub(crate) fn check_confirmation(
         &self,
-        claims: &Claims,
+        handle: &Handle,
         token: &str,
         presented: &Presented<'_>,
         now: UnixTime,
@@ -218,7 +218,7 @@ impl Core {
         if self.limits.any_binding {
             return Ok(None);
         }
-        match (&claims.cnf, &presented.proof) {
+        match (handle.confirmation(), &presented.proof) {
             (Some(Confirmation::KeyThumbprint(key)), Some(proof)) => {
                 Ok(Some(self.dpop.check(proof, token, key, now)?))
             }
@@ -226,7 +226,7 @@ impl Core {
             (Some(Confirmation::KeyThumbprint(_)), None) => Err(Reason::ProofMissing),
             // RFC 9449 section 7.1: the key of the proof MUST be the one that the token is bound to.
             (_, Some(_)) => Err(Reason::TokenUnbound),
-            (cnf, None) => check_peer(cnf.as_ref(), presented).map(|()| None),
+            (cnf, None) => check_peer(cnf, presented).map(|()| None),
         }
     }
 
@@ -240,12 +240,12 @@ impl Core {
     }
 
     /// What was found to live under this very state of the revocations lives.
-    pub(crate) fn check_revocation(&self, token: &Checked) -> Result<(), Reason> {
+    pub(crate) fn check_revocation(&self, token: &Handle) -> Result<(), Reason> {
         let version = self.revocations.version();
         if token.alive_under.load(Ordering::Relaxed) == version {
             return Ok(());
         }
-        if let Some(kind) = self.revocations.find_marked(&token.marks) {
+        if let Some(kind) = self.revocations.find_marked(&token.checked().marks) {
             return Err(Reason::Revoked { kind });
         }
         token.alive_under.store(version, Ordering::Relaxed);

@@ -1,6 +1,8 @@
 use dayfly_keys::{KeySet, VerifyingKey};
-use dayfly_token::base64url;
-use serde_json::json;
+use dayfly_token::feed::{Kind, Prefix};
+use dayfly_token::{Header, base64url};
+
+use crate::revocation::prefix;
 
 /// The keys of the issuer, with what can be known of each before any token comes.
 pub(crate) struct Keyring {
@@ -14,6 +16,8 @@ pub(crate) struct Known {
     /// is acceptable and names this key, and needs no reading.
     usual_header: String,
     key: VerifyingKey,
+    /// The key as the feed names it.
+    mark: Prefix,
 }
 
 impl Keyring {
@@ -49,14 +53,18 @@ impl Keyring {
 
 impl Known {
     fn new(key: &VerifyingKey, typ: &str) -> Self {
-        let header = json!({ "alg": key.algorithm().name(), "kid": key.kid(), "typ": typ });
         Self {
-            usual_header: base64url::encode(header.to_string()),
+            usual_header: base64url::encode(Header::of(key.algorithm().name(), typ, key.kid())),
             key: key.clone(),
+            mark: prefix(Kind::Key, key.kid()),
         }
     }
 
     pub(crate) const fn key(&self) -> &VerifyingKey {
         &self.key
+    }
+
+    pub(crate) const fn mark(&self) -> Prefix {
+        self.mark
     }
 }

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 
 use dayfly_keys::{Algorithm, KeyError, KeySet, SigningKey};
 use dayfly_token::feed::{Entry, Statement, TYP};
-use dayfly_token::{Confirmation, UnixTime, base64url};
+use dayfly_token::{Confirmation, Header, UnixTime, base64url};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
@@ -141,7 +141,7 @@ impl TestAuthority {
     #[must_use]
     pub fn header(&self) -> String {
         let alg = self.token_key.algorithm().name();
-        json!({ "alg": alg, "typ": "at+jwt", "kid": self.token_key.kid() }).to_string()
+        Header::of(alg, "at+jwt", self.token_key.kid())
     }
 
     /// A statement of the feed that covers `(from, to]` of the epoch `e1` as of `now`, and may be believed for
@@ -198,12 +198,10 @@ impl TestAuthority {
     /// If signing fails.
     pub fn sign_statement(&self, statement: &Statement) -> Result<String, KeyError> {
         let alg = self.feed_key.algorithm().name();
-        let header = json!({ "alg": alg, "typ": TYP, "kid": self.feed_key.kid() });
+        let header = Header::of(alg, TYP, self.feed_key.kid());
         let payload = json!(statement);
-        self.feed_key.sign_compact(
-            header.to_string().as_bytes(),
-            payload.to_string().as_bytes(),
-        )
+        self.feed_key
+            .sign_compact(header.as_bytes(), payload.to_string().as_bytes())
     }
 }
 

@@ -38,31 +38,62 @@ pub struct Verified {
     pub(crate) freshness: Freshness,
 }
 
-/// A reference to a token on a cache line of its own: threads that are handed the same token count their references
-/// apart, or they would wait for each other's caches.
+/// A reference to a token, with what is asked of it every time, on a cache line of its own: threads that are handed the
+/// same token count their references apart, or they would wait for each other's caches.
 #[repr(align(64))]
-pub(crate) struct Handle(Arc<Checked>);
+pub(crate) struct Handle {
+    checked: Arc<Checked>,
+    pub(crate) times: Times,
+    is_bound: bool,
+    /// The state of the revocations that the token was last found to live under; 0 before.
+    pub(crate) alive_under: AtomicU64,
+}
+
+/// The instants of a token.
+#[derive(Clone, Copy)]
+pub(crate) struct Times {
+    pub(crate) iat: UnixTime,
+    pub(crate) nbf: Option<UnixTime>,
+    pub(crate) exp: UnixTime,
+}
 
 impl Handle {
-    pub(crate) const fn new(token: Arc<Checked>) -> Self {
-        Self(token)
+    pub(crate) fn new(checked: Arc<Checked>) -> Self {
+        let Claims {
+            iat, nbf, exp, cnf, ..
+        } = &checked.claims;
+        Self {
+            times: Times {
+                iat: *iat,
+                nbf: *nbf,
+                exp: *exp,
+            },
+            is_bound: cnf.is_some(),
+            alive_under: AtomicU64::new(0),
+            checked,
+        }
     }
 
     pub(crate) const fn checked(&self) -> &Arc<Checked> {
-        &self.0
+        &self.checked
+    }
+
+    pub(crate) fn confirmation(&self) -> Option<&Confirmation> {
+        if self.is_bound {
+            self.checked.claims.cnf.as_ref()
+        } else {
+            None
+        }
     }
 }
 
 /// A token whose content was checked, with what is needed to check the rest again and again.
 pub(crate) struct Checked {
-    pub(crate) text: Box<str>,
     pub(crate) key: VerifyingKey,
     pub(crate) claims: Claims,
     pub(crate) marks: Marks,
     /// The keys and audiences that the content was checked under.
     pub(crate) generation: u64,
-    /// The state of the revocations that it was last found to live under; 0 before.
-    pub(crate) alive_under: AtomicU64,
 }
 
 static NO_SCOPES: LazyLock<ScopeSet> = LazyLock::new(ScopeSet::default);

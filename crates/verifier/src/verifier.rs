@@ -67,13 +67,12 @@ impl Verifier {
             Some(handle) => handle,
             None => Arc::new(Handle::new(Arc::new(core.read(token.text(), generation)?))),
         };
-        let checked = handle.checked();
-        core.check_times(&checked.claims, now)?;
-        let proof = core.check_confirmation(&checked.claims, token.text(), presented, now)?;
-        core.check_revocation(checked)?;
+        core.check_times(&handle.times, now)?;
+        let proof = core.check_confirmation(&handle, token.text(), presented, now)?;
+        core.check_revocation(&handle)?;
         let freshness = core.freshness(now)?;
         if is_new {
-            core.cache.insert(&handle, now);
+            core.cache.insert(token.text(), &handle, now);
         }
         // Last of all: a request that is refused for another reason uses up no proof and no room for one.
         if let Some(proof) = proof {

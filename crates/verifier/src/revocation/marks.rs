@@ -42,9 +42,14 @@ impl<'a> Facts<'a> {
     /// The facts as the feed names them.
     #[must_use]
     pub fn marks(&self) -> Marks {
+        self.marks_of(prefix(Kind::Key, self.kid))
+    }
+
+    /// [`Facts::marks`], for a key whose prefix is known.
+    pub(crate) fn marks_of(&self, key: Prefix) -> Marks {
         let mut marks = Vec::with_capacity(6 + self.ancestors.len());
+        marks.push((Kind::Key, key));
         let mut mark = |kind, value: &str| marks.push((kind, prefix(kind, value)));
-        mark(Kind::Key, self.kid);
         mark(Kind::Credential, self.jti);
         for ancestor in self.ancestors {
             mark(Kind::Credential, ancestor);
