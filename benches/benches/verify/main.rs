@@ -4,6 +4,7 @@
 //!
 //! `cargo bench -p dayfly-benches --bench verify`
 #![allow(
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     missing_docs,
     reason = "a benchmark of constants stops where it fails"

@@ -85,21 +85,35 @@ fn generated(environment: &[(&str, &str)]) -> anyhow::Result<()> {
 
 /// The verifier for those who have no C compiler: any attempt to call one fails.
 fn without_c() -> anyhow::Result<()> {
-    let no = "/bin/false";
-    cargo(
-        &[
-            "check",
-            "--package",
-            "dayfly-verifier",
-            "--no-default-features",
-            "--features",
-            "rustcrypto",
-            "--locked",
-            "--target-dir",
-            "target/rustcrypto",
-        ],
-        &[("CC", no), ("CXX", no), ("AR", no)],
-    )
+    let no_compiler = [
+        ("CC", "/bin/false"),
+        ("CXX", "/bin/false"),
+        ("AR", "/bin/false"),
+    ];
+    let build = [
+        "build",
+        "--package",
+        "dayfly-verifier",
+        "--locked",
+        "--target-dir",
+        "target/without-c",
+    ];
+    let in_rust = ["--no-default-features", "--features", "rustcrypto"];
+    cargo(&[&build[..], &in_rust].concat(), &no_compiler)?;
+    // The control: where the compiler is needed, it is missed.
+    step("a build that needs C must fail here", || {
+        let output = Command::new(project::cargo())
+            .args(build)
+            .envs(no_compiler)
+            .current_dir(root())
+            .output()
+            .context("cargo cannot be started")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        if output.status.success() || !said.contains("aws-lc-sys") {
+            bail!("the default features were built without a C compiler: {said}");
+        }
+        Ok(())
+    })
 }
 
 fn test() -> anyhow::Result<()> {

@@ -367,7 +367,7 @@ fn report(trust_domain: &TrustDomain, outcome: ReloadOutcome) -> BundleReport {
 }
 
 fn report_untrusted(trust_domain: &TrustDomain, loaded: &Loaded) {
-    if loaded.document.trust.len() == 0 {
+    if loaded.document.trust.is_empty() {
         tracing::warn!(%trust_domain, "{NO_AUTHORITIES}");
     }
 }
