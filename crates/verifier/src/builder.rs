@@ -108,7 +108,7 @@ impl VerifierBuilder {
         self
     }
 
-    /// The issuer's keys. Without any, every token is refused until [`Verifier::replace_keys`] brings some.
+    /// The issuer's keys. Without any, every token is refused (`keys_unavailable`) until [`Verifier::replace_keys`] brings some.
     pub fn keys(mut self, keys: KeySet) -> Self {
         self.keys = keys;
         self

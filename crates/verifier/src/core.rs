@@ -160,7 +160,7 @@ impl Core {
             keyring: &trusted.keyring,
         };
         let read = expected.read(token, generation);
-        if let Err(Reason::KidUnknown { .. }) = &read {
+        if let Err(Reason::KidUnknown { .. } | Reason::KeysAbsent) = &read {
             self.want_refresh();
         }
         read

@@ -139,10 +139,13 @@ impl Verifier {
         self.core.max_lifetime_secs()
     }
 
-    /// How old the revocation state is at `now`, as [`Verified::freshness`] would say it; `None` where tokens
-    /// are refused because of it. For health pages and metrics.
+    /// How old the revocation state is at `now`, as [`Verified::freshness`] would say it; `None` where every token is
+    /// refused, because it is too old or because there is no key. For health pages and metrics.
     #[must_use]
     pub fn freshness(&self, now: UnixTime) -> Option<Freshness> {
+        if self.core.keys().is_empty() {
+            return None;
+        }
         self.core.freshness(now).ok()
     }
 
