@@ -170,10 +170,10 @@ impl VerifierBuilder {
         if self.issuer.is_empty() {
             return Err(BuildError::IssuerEmpty);
         }
-        let audience = if self.any_audience {
-            AcceptedAudience::Any
-        } else {
-            AcceptedAudience::one_of(self.audiences)?
+        let audience = match AcceptedAudience::one_of(self.audiences) {
+            // An empty name is a mistake, even where none is needed.
+            Ok(_) | Err(BuildError::AudienceMissing) if self.any_audience => AcceptedAudience::Any,
+            named => named?,
         };
         if self.leeway_secs > MAX_LEEWAY_SECS {
             return Err(BuildError::Leeway {
