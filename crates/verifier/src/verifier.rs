@@ -156,6 +156,10 @@ impl Verifier {
         self.core.dpop_nonce(now)
     }
 
+    pub(crate) fn proofs(&self) -> &Arc<crate::dpop::Checker> {
+        self.core.proofs()
+    }
+
     #[cfg(any(test, feature = "http", feature = "rustls"))]
     pub(crate) const fn core(&self) -> &Arc<Core> {
         &self.core
