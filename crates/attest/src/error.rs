@@ -212,7 +212,10 @@ impl AttestError {
     pub fn is_unavailable(&self) -> bool {
         match self {
             Self::IssuerUnavailable { .. } => true,
-            Self::OwnToken { source } => source.code() == RejectionCode::RevocationStale,
+            Self::OwnToken { source } => matches!(
+                source.code(),
+                RejectionCode::KeysUnavailable | RejectionCode::RevocationStale
+            ),
             _ => false,
         }
     }

@@ -169,6 +169,7 @@ fn from_serde(error: &serde_json::Error) -> JsonError {
                 .to_string()
                 .chars()
                 .take(MAX_REASON_CHARACTERS)
+                .flat_map(visible)
                 .collect(),
         },
         Category::Io | Category::Syntax | Category::Eof => JsonError::Syntax {
@@ -176,6 +177,14 @@ fn from_serde(error: &serde_json::Error) -> JsonError {
             column: error.column(),
         },
     }
+}
+
+/// serde escapes the values that it quotes, and not the names of fields and variants that it does not know: with a line
+/// break in them they would write lines of their own into a log.
+fn visible(character: char) -> impl Iterator<Item = char> {
+    let quotes = matches!(character, '"' | '\'' | '\\').then_some(character);
+    let others = quotes.is_none().then(|| character.escape_debug());
+    quotes.into_iter().chain(others.into_iter().flatten())
 }
 
 #[cfg(test)]

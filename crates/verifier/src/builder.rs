@@ -65,6 +65,7 @@ pub struct VerifierBuilder {
     max_lifetime_secs: u64,
     max_staleness_secs: Option<u64>,
     dpop: dpop::Policy,
+    proofs: Option<Arc<dpop::Checker>>,
     cached_tokens: usize,
 }
 
@@ -82,6 +83,7 @@ impl VerifierBuilder {
             max_lifetime_secs: DEFAULT_MAX_LIFETIME_SECS,
             max_staleness_secs: None,
             dpop: dpop::Policy::new(),
+            proofs: None,
             cached_tokens: DEFAULT_CACHED_TOKENS,
         }
     }
@@ -108,7 +110,7 @@ impl VerifierBuilder {
         self
     }
 
-    /// The issuer's keys. Without any, every token is refused until [`Verifier::replace_keys`] brings some.
+    /// The issuer's keys. Without any, every token is refused (`keys_unavailable`) until [`Verifier::replace_keys`] brings some.
     pub fn keys(mut self, keys: KeySet) -> Self {
         self.keys = keys;
         self
@@ -154,8 +156,16 @@ impl VerifierBuilder {
         self
     }
 
+    /// Checks and remembers proofs together with `verifier`, by its policy and in its room: what one accepted, the other
+    /// refuses as replayed. For a verifier that takes the place of another of the same API, or stands beside one behind
+    /// the same URL; each by itself would accept a proof once. [`VerifierBuilder::dpop`] says nothing then.
+    pub fn shared_proofs(mut self, verifier: &Verifier) -> Self {
+        self.proofs = Some(Arc::clone(verifier.proofs()));
+        self
+    }
+
     /// How many verified tokens are remembered, so that the signature of one that comes again is not computed again;
-    /// [`DEFAULT_CACHED_TOKENS`] if not called, and none with 0. Times, binding and revocation are checked each time.
+    /// [`DEFAULT_CACHED_TOKENS`] if not called, none with 0, and a million at most. Times, binding and revocation are checked each time.
     /// A token takes about 3 KiB.
     pub const fn cached_tokens(mut self, tokens: usize) -> Self {
         self.cached_tokens = tokens;
@@ -170,10 +180,10 @@ impl VerifierBuilder {
         if self.issuer.is_empty() {
             return Err(BuildError::IssuerEmpty);
         }
-        let audience = if self.any_audience {
-            AcceptedAudience::Any
-        } else {
-            AcceptedAudience::one_of(self.audiences)?
+        let audience = match AcceptedAudience::one_of(self.audiences) {
+            // An empty name is a mistake, even where none is needed.
+            Ok(_) | Err(BuildError::AudienceMissing) if self.any_audience => AcceptedAudience::Any,
+            named => named?,
         };
         if self.leeway_secs > MAX_LEEWAY_SECS {
             return Err(BuildError::Leeway {
@@ -192,6 +202,9 @@ impl VerifierBuilder {
             cached_tokens: self.cached_tokens,
         };
         let revocations = self.revocations.unwrap_or_default();
+        let dpop = self
+            .proofs
+            .unwrap_or_else(|| Arc::new(dpop::Checker::new(self.dpop)));
         Ok(Verifier::of(Core::new(
             self.issuer,
             audience,
@@ -199,7 +212,7 @@ impl VerifierBuilder {
             limits,
             self.keys,
             revocations,
-            dpop::Checker::new(self.dpop),
+            dpop,
         )))
     }
 }

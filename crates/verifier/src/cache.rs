@@ -16,6 +16,9 @@ const TAG_CHARACTERS: usize = 22;
 /// Longest token that is kept: twice what an issuer of ours mints. It bounds what the cache can hold.
 const MAX_CACHED_BYTES: usize = 4 * 1024;
 
+/// Most tokens that are kept, whatever is asked for: 3 GiB of them, and 16 MiB while there are none.
+const MAX_TOKENS: usize = 1 << 20;
+
 /// Threads that can hand out one token without waiting for each other.
 const STRIPES: usize = 16;
 
@@ -54,7 +57,10 @@ impl Cache {
     pub(crate) fn new(capacity: usize) -> Self {
         let sets = match capacity {
             0 => 0,
-            _ => capacity.div_ceil(PLACES).next_power_of_two(),
+            _ => capacity
+                .min(MAX_TOKENS)
+                .div_ceil(PLACES)
+                .next_power_of_two(),
         };
         Self {
             sets: std::iter::repeat_with(Set::default).take(sets).collect(),
@@ -297,6 +303,14 @@ mod tests {
         let newcomer = token(8, 100);
         assert!(verify(&verifier, &newcomer, NOW) && kept(&verifier, &newcomer));
         assert!(!kept(&verifier, &short) && long.iter().all(|token| kept(&verifier, token)));
+    }
+
+    #[test]
+    fn a_room_without_bounds_has_bounds() {
+        let (authority, verifier) = verifier(usize::MAX);
+        assert_eq!(verifier.core().cache.sets.len(), MAX_TOKENS / PLACES);
+        let good = authority.token("api").mint(NOW).unwrap();
+        assert!(verify(&verifier, &good, NOW) && kept(&verifier, &good));
     }
 
     #[test]

@@ -77,13 +77,21 @@ impl Expected<'_> {
             return Err(wrong_algorithm());
         }
         let kid = header.kid.as_deref().ok_or(Reason::KidMissing)?;
-        let known = self.keyring.by_kid(kid).ok_or_else(|| Reason::KidUnknown {
-            kid: Excerpt::of(kid),
-        })?;
+        let known = self.keyring.by_kid(kid).ok_or_else(|| self.unknown(kid))?;
         if accepts(known.key().algorithm()) {
             Ok(known)
         } else {
             Err(wrong_algorithm())
+        }
+    }
+
+    /// Without any key, it is this API that lacks something, and not the token.
+    fn unknown(&self, kid: &str) -> Reason {
+        if self.keyring.keys().is_empty() {
+            return Reason::KeysAbsent;
+        }
+        Reason::KidUnknown {
+            kid: Excerpt::of(kid),
         }
     }
 

@@ -30,7 +30,7 @@ pub(crate) struct Core {
     generation: AtomicU64,
     pub(crate) cache: Cache,
     revocations: Arc<Revocations>,
-    dpop: dpop::Checker,
+    dpop: Arc<dpop::Checker>,
     /// A token asked for a key, or a lifetime, that the issuer may have published since.
     #[cfg(feature = "http")]
     pub(crate) refresh_wanted: tokio::sync::Notify,
@@ -75,7 +75,7 @@ impl Core {
         limits: Limits,
         keys: KeySet,
         revocations: Arc<Revocations>,
-        dpop: dpop::Checker,
+        dpop: Arc<dpop::Checker>,
     ) -> Self {
         Self {
             issuer,
@@ -160,7 +160,7 @@ impl Core {
             keyring: &trusted.keyring,
         };
         let read = expected.read(token, generation);
-        if let Err(Reason::KidUnknown { .. }) = &read {
+        if let Err(Reason::KidUnknown { .. } | Reason::KeysAbsent) = &read {
             self.want_refresh();
         }
         read
@@ -233,6 +233,10 @@ impl Core {
     /// Counts a proof as used.
     pub(crate) fn spend(&self, proof: &dpop::Unspent, now: UnixTime) -> Result<(), Reason> {
         Ok(self.dpop.spend(proof, now)?)
+    }
+
+    pub(crate) const fn proofs(&self) -> &Arc<dpop::Checker> {
+        &self.dpop
     }
 
     pub(crate) fn dpop_nonce(&self, now: UnixTime) -> Option<String> {

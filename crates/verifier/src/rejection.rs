@@ -33,6 +33,9 @@ pub enum RejectionCode {
     Expired,
     /// The header brings keys, extensions, encryption or compression.
     ForbiddenHeader,
+    /// This API has no key of the issuer at all, so that it can judge no token: it never reached the issuer, or not for
+    /// too long.
+    KeysUnavailable,
     /// The token was issued for longer than this issuer or this API allows.
     LifetimeTooLong,
     /// Not a compact JWS.
@@ -69,7 +72,7 @@ pub enum RejectionCode {
 
 impl RejectionCode {
     /// All of them, in the order of their names.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::AlgMismatch,
         Self::BadBase64,
         Self::BadClaim,
@@ -78,6 +81,7 @@ impl RejectionCode {
         Self::BadSignature,
         Self::Expired,
         Self::ForbiddenHeader,
+        Self::KeysUnavailable,
         Self::LifetimeTooLong,
         Self::Malformed,
         Self::MissingClaim,
@@ -108,6 +112,7 @@ impl RejectionCode {
             Self::BadSignature => "bad_signature",
             Self::Expired => "expired",
             Self::ForbiddenHeader => "forbidden_header",
+            Self::KeysUnavailable => "keys_unavailable",
             Self::LifetimeTooLong => "lifetime_too_long",
             Self::Malformed => "malformed",
             Self::MissingClaim => "missing_claim",
@@ -198,6 +203,8 @@ pub(crate) enum Reason {
     KidMissing,
     #[error("no key of the issuer has the id `{kid}`")]
     KidUnknown { kid: Excerpt },
+    #[error("there is no key of the issuer at all")]
+    KeysAbsent,
     #[error("expires at {expires_at}, not after it was issued at {issued_at}")]
     LifetimeBackwards {
         issued_at: UnixTime,
@@ -246,6 +253,7 @@ impl Reason {
             Self::Header { source } => code_of_header(source),
             Self::Issuer { .. } => RejectionCode::WrongIssuer,
             Self::KidMissing | Self::KidUnknown { .. } => RejectionCode::UnknownKid,
+            Self::KeysAbsent => RejectionCode::KeysUnavailable,
             Self::LifetimeBackwards { .. } => RejectionCode::BadClaim,
             Self::LifetimeTooLong { .. } => RejectionCode::LifetimeTooLong,
             Self::MissingClaim { .. } => RejectionCode::MissingClaim,

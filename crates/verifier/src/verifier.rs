@@ -139,10 +139,13 @@ impl Verifier {
         self.core.max_lifetime_secs()
     }
 
-    /// How old the revocation state is at `now`, as [`Verified::freshness`] would say it; `None` where tokens
-    /// are refused because of it. For health pages and metrics.
+    /// How old the revocation state is at `now`, as [`Verified::freshness`] would say it; `None` where every token is
+    /// refused, because it is too old or because there is no key. For health pages and metrics.
     #[must_use]
     pub fn freshness(&self, now: UnixTime) -> Option<Freshness> {
+        if self.core.keys().is_empty() {
+            return None;
+        }
         self.core.freshness(now).ok()
     }
 
@@ -151,6 +154,10 @@ impl Verifier {
     #[must_use]
     pub fn dpop_nonce(&self, now: UnixTime) -> Option<String> {
         self.core.dpop_nonce(now)
+    }
+
+    pub(crate) fn proofs(&self) -> &Arc<crate::dpop::Checker> {
+        self.core.proofs()
     }
 
     #[cfg(any(test, feature = "http", feature = "rustls"))]

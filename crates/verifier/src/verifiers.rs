@@ -70,7 +70,10 @@ impl Verifiers {
         Self::default()
     }
 
-    /// Adds a verifier, in the place of the one that its issuer had, which is given back.
+    /// Adds a verifier, in the place of the one that its issuer had, which is given back. Build it with
+    /// [`shared_revocations`](crate::VerifierBuilder::shared_revocations) and
+    /// [`shared_proofs`](crate::VerifierBuilder::shared_proofs) of that one: by itself it knows nothing of what was heard
+    /// and used before.
     ///
     /// # Errors
     /// If the issuer is new and there are [`MAX_ISSUERS`] already.

@@ -178,7 +178,9 @@ impl App {
     pub(crate) fn is_in_doubt(&self, refused: &Rejection) -> bool {
         match refused.code() {
             RejectionCode::RevocationStale => true,
-            RejectionCode::UnknownKid => !self.view().hears(self.clock.now()),
+            RejectionCode::KeysUnavailable | RejectionCode::UnknownKid => {
+                !self.view().hears(self.clock.now())
+            }
             _ => false,
         }
     }

@@ -149,6 +149,31 @@ fn typed_decoding_is_strict_too() {
     assert_eq!(object(br#"{"a":1}"#).unwrap().len(), 1);
 }
 
+#[test]
+fn reasons_stay_on_one_line() {
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only read into")]
+    struct Known {
+        kind: Kind,
+    }
+    #[derive(Debug, Deserialize)]
+    enum Kind {
+        One,
+    }
+    assert!(from_slice::<Known>(br#"{"kind":"One"}"#).is_ok());
+    for text in [
+        r#"{"a\nb\u202e\u001b[31m":1}"#,
+        r#"{"kind":"a\nb\u202e\u001b[31m"}"#,
+    ] {
+        let Err(JsonError::Shape { reason }) = from_slice::<Known>(text.as_bytes()) else {
+            panic!("{text}");
+        };
+        let hidden = |c: char| c.is_control() || c == '\u{202e}';
+        assert!(!reason.chars().any(hidden), "{reason:?}");
+    }
+}
+
 /// serde_json reads an object with one of its private names as something else, if a crate of the build asked for that.
 #[test]
 fn nothing_is_smuggled_past_in_a_string() {

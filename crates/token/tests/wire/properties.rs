@@ -1,3 +1,5 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use dayfly_token::{
     Claims, Compact, CredentialId, Header, JsonError, ScopeSet, Slug, SpiffeId, UnixTime, assemble,
     base64url, json,
@@ -35,6 +37,28 @@ proptest! {
     #[test]
     fn base64_round_trips(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
         prop_assert_eq!(base64url::decode(&base64url::encode(&bytes)).unwrap(), bytes);
+    }
+
+    /// The fast decoder reads by blocks, and only what is left over byte by byte: a flaw anywhere in a long text is found
+    /// where a plain decoder finds one.
+    #[test]
+    fn a_flaw_in_a_long_text_is_found(
+        bytes in proptest::collection::vec(any::<u8>(), 1..400),
+        at in any::<prop::sample::Index>(),
+        flaw in prop_oneof![Just('='), Just('+'), Just('/'), Just('.'), Just('\0'), Just('\u{80}'), any::<char>()],
+        cut in any::<bool>(),
+    ) {
+        let text = base64url::encode(&bytes);
+        let at = at.index(text.len());
+        let rest = if cut { "" } else { &text[at + 1..] };
+        let text = format!("{}{flaw}{rest}", &text[..at]);
+        let plain = URL_SAFE_NO_PAD.decode(&text).ok();
+        prop_assert_eq!(base64url::decode(&text).ok(), plain.clone());
+        if let Some(array) = plain.as_deref().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()) {
+            prop_assert_eq!(base64url::decode_array(&text), Ok(array));
+        } else {
+            prop_assert!(base64url::decode_array::<32>(&text).is_err());
+        }
     }
 
     /// What is accepted is what a plain reader sees: the strict one only refuses more.

@@ -229,6 +229,23 @@ mod tests {
     }
 
     proptest! {
+        /// A clock that jumps either way, as often as it likes, makes no proof new.
+        #[test]
+        fn never_twice_by_any_clock(
+            steps in proptest::collection::vec((0..4_u8, 0..6_u64, 0..400_u64), 1..200),
+        ) {
+            let store = Store::new(1000);
+            let mut accepted = std::collections::BTreeSet::new();
+            for (jti, made, now) in steps {
+                // Several proofs under one `jti`; all of them in one shard.
+                let mut digest = [0; 16];
+                digest[15] = jti;
+                let (expires_at, now) = (NOW.saturating_add(made * 20), NOW.saturating_add(now));
+                let is_new = now <= expires_at && store.insert(digest, expires_at, now).is_ok();
+                prop_assert!(!is_new || accepted.insert((jti, made)), "{jti} of {made} twice");
+            }
+        }
+
         /// Against a map without bounds: a proof is accepted at most once within its window, by a clock that runs on.
         #[test]
         fn never_twice(

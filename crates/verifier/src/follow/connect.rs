@@ -172,6 +172,11 @@ impl FromIssuer {
         self.with(|builder| builder.dpop(policy))
     }
 
+    /// See [`VerifierBuilder::shared_proofs`].
+    pub fn shared_proofs(self, verifier: &Verifier) -> Self {
+        self.with(|builder| builder.shared_proofs(verifier))
+    }
+
     /// See [`VerifierBuilder::shared_revocations`].
     pub fn shared_revocations(self, revocations: Arc<Revocations>) -> Self {
         self.with(|builder| builder.shared_revocations(revocations))

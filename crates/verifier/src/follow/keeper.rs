@@ -110,7 +110,8 @@ impl Keeper {
     /// What there is to write; `None` if nothing has changed, or not all of it is there.
     fn bundle(&self) -> Option<Bundle> {
         let mut kept = self.kept();
-        if !kept.changed || kept.keys.is_empty() || kept.trust.is_empty() {
+        // No keys at all are kept as well, if the issuer says so: the former ones must not come back with a restart.
+        if !kept.changed || kept.keys_as_of.is_none() || kept.trust.is_empty() {
             return None;
         }
         let mut bundle = Bundle::new(kept.trust.to_jwks(), kept.keys.to_jwks(), String::new());

@@ -124,12 +124,14 @@ fn read(path: &Path) -> Result<Vec<u8>, StateError> {
         io::ErrorKind::NotFound => StateError::Absent,
         _ => StateError::Io { source },
     };
-    // Before it is opened, because opening a pipe waits for ever.
-    check_kind(&fs::metadata(path).map_err(failed)?)?;
+    let check = |file: &fs::Metadata| {
+        check_kind(file)?;
+        check_writers(file, &fs::metadata(directory(path)).map_err(failed)?)
+    };
+    // Before it is opened, because opening a pipe waits for ever; and what was opened, because it may be another.
+    check(&fs::metadata(path).map_err(failed)?)?;
     let file = File::open(path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
-    check_kind(&metadata)?;
-    check_writers(&metadata, &fs::metadata(directory(path)).map_err(failed)?)?;
+    check(&file.metadata().map_err(failed)?)?;
     let most = u64::try_from(MAX_BUNDLE_BYTES).unwrap_or(u64::MAX);
     let mut bytes = Vec::new();
     file.take(most.saturating_add(1))

@@ -45,7 +45,7 @@
 //! **A stale state is accepted up to the longest lifetime.** An outage of the issuer would otherwise be an outage of
 //! every API behind it. What that costs is bounded and written above; an API that cannot bear it asks for less.
 //!
-//! **503, not 401, when the state is too old.** The token may be good, and another one would fare no better: a 401
+//! **503, not 401, when the state is too old or there are no keys.** The token may be good, and another one would fare no better: a 401
 //! would send every client to the issuer at the moment when it can be reached least.
 //!
 //! **Bound tokens need their proof, always.** A token with a `cnf` that is accepted without the proof is a bearer token

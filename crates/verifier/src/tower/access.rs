@@ -187,11 +187,14 @@ impl<'a> Facts<'a> {
         event!(Level::INFO, ACCEPTED, "accepted", self, "call accepted");
     }
 
-    /// A revocation state that is too old is the operator's to mend; everything else is the caller's.
+    /// What this API itself lacks is the operator's to mend; everything else is the caller's.
     fn refused(mut self, code: RefusalCode, reason: Option<&'a str>, cause: Option<&'a str>) {
         (self.code, self.reason, self.cause) = (Some(code.as_str()), reason, cause);
-        if let RefusalCode::Token(RejectionCode::RevocationStale | RejectionCode::TooManyProofs) =
-            code
+        if let RefusalCode::Token(
+            RejectionCode::KeysUnavailable
+            | RejectionCode::RevocationStale
+            | RejectionCode::TooManyProofs,
+        ) = code
         {
             event!(Level::WARN, REFUSED, "refused", &self, "call refused");
         } else {

@@ -4,7 +4,7 @@ use http::{HeaderValue, Response, StatusCode};
 use crate::RejectionCode;
 use crate::dpop::ALGORITHMS;
 
-/// Seconds after which a caller may try again when this API has lost its revocation state.
+/// Seconds after which a caller may try again when this API has lost its keys or its revocation state.
 const RETRY_AFTER_SECS: u32 = 5;
 
 /// The header that gives a client the nonce for its next proof (RFC 9449 section 8.1).
@@ -30,7 +30,7 @@ pub enum Challenge {
         /// The scopes that are needed, separated by spaces.
         scope: String,
     },
-    /// 503: this API is cut off from its issuer for longer than it accepts, or remembers as many proofs as it can;
+    /// 503: this API has no keys, is cut off from its issuer for longer than it accepts, or remembers as many proofs as it can;
     /// another token would not help.
     Unavailable,
     /// 429: this caller asked too often.
@@ -45,7 +45,10 @@ impl Challenge {
     #[must_use]
     pub const fn of(code: RejectionCode) -> Self {
         match code {
-            RejectionCode::RevocationStale | RejectionCode::TooManyProofs => Self::Unavailable,
+            // A 401 would send every client to an issuer that is out of reach.
+            RejectionCode::KeysUnavailable
+            | RejectionCode::RevocationStale
+            | RejectionCode::TooManyProofs => Self::Unavailable,
             RejectionCode::BadProof | RejectionCode::ReplayedProof => Self::InvalidProof,
             RejectionCode::ProofNonceNeeded => Self::UseNonce,
             _ => Self::InvalidToken,

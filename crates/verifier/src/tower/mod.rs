@@ -7,7 +7,7 @@
 //! A [`Gate`] records one `tracing` event for each call, let in or refused, so that what an issuer issued can be joined
 //! with what was done with it, by `credential_id`. The targets are [`ACCEPTED`] and [`REFUSED`], under `dayfly::access`;
 //! `dayfly::access::accepted=off` in a filter leaves the refusals. Both are at level INFO, except that a refusal because
-//! of this API's own state (`revocation_stale`, `too_many_proofs`) is a WARN.
+//! of this API's own state (`keys_unavailable`, `revocation_stale`, `too_many_proofs`) is a WARN.
 //!
 //! A call that was let in is recorded when its answer begins, with the status, or when the client hangs up before, then
 //! without. If an extractor ([`Scoped`](crate::axum::Scoped)) or the [`RateLimit`] refused it behind the gate, the

@@ -1,6 +1,7 @@
 //! A token that was verified before is checked like one that was not, in everything that can have changed since.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dayfly_keys::{Algorithm, KeySet, SigningKey};
 use dayfly_token::Confirmation;
@@ -117,7 +118,8 @@ fn keys_go_and_come_back() {
     verifier.replace_keys(bench.authority.keys());
     assert!(outcome(&verifier, &token, None, NOW).is_ok());
     verifier.replace_keys(KeySet::default());
-    assert_eq!(outcome(&verifier, &token, None, NOW), Err(Code::UnknownKid));
+    let without = outcome(&verifier, &token, None, NOW);
+    assert_eq!(without, Err(Code::KeysUnavailable));
     verifier.replace_keys(bench.authority.keys());
     assert!(outcome(&verifier, &token, None, NOW).is_ok());
     // Another key under the old name.
@@ -252,7 +254,8 @@ fn a_key_that_went_is_gone_for_every_thread() {
             .collect();
         for _ in 0..200 {
             verifier.replace_keys(KeySet::default());
-            assert_eq!(outcome(&verifier, &token, None, NOW), Err(Code::UnknownKid));
+            let without = outcome(&verifier, &token, None, NOW);
+            assert_eq!(without, Err(Code::KeysUnavailable));
             verifier.replace_keys(bench.authority.keys());
             assert!(outcome(&verifier, &token, None, NOW).is_ok());
         }
@@ -262,6 +265,60 @@ fn a_key_that_went_is_gone_for_every_thread() {
             .sum();
         assert!(accepted > 0);
     });
+}
+
+/// Threads verify tokens that are cached while one after another is revoked: once `merge` has come back, every thread
+/// refuses that one, whatever it found a moment before, and whatever settles or is purged meanwhile.
+#[test]
+fn a_revocation_is_seen_by_every_thread() {
+    const TOKENS: usize = 60;
+    let bench = Bench::new(Algorithm::EdDsa);
+    let verifier = following(&bench.authority, 256);
+    let token = |number: usize| {
+        let token = bench.authority.token(AUDIENCE).id(&number.to_string());
+        token.mint(NOW).unwrap()
+    };
+    let tokens: Vec<_> = (0..TOKENS).map(token).collect();
+    let revoked = AtomicUsize::new(0);
+    let rounds = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                // Bounded, so that a failure of the writer ends the test.
+                for _ in 0..500 {
+                    if revoked.load(Ordering::Acquire) == TOKENS {
+                        break;
+                    }
+                    for (number, token) in tokens.iter().enumerate() {
+                        let dead = number < revoked.load(Ordering::Acquire);
+                        let refused = outcome(&verifier, token, None, NOW).is_err();
+                        assert!(refused || !dead, "{number}");
+                    }
+                    rounds.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        for (number, token) in tokens.iter().enumerate() {
+            assert!(outcome(&verifier, token, None, NOW).is_ok());
+            let entry = |value: &str| Entry {
+                prefix: prefix(Kind::Credential, value),
+                before: NOW,
+                until: NOW.saturating_add(900),
+            };
+            let mut entries = vec![entry(&number.to_string())];
+            // Now and then so many that they settle.
+            if number % 20 == 7 {
+                entries.extend((0..5000).map(|other| entry(&format!("{number}-{other}"))));
+            }
+            verifier.revocations().merge(&entries, NOW);
+            revoked.fetch_add(1, Ordering::Release);
+            assert_eq!(outcome(&verifier, token, None, NOW), Err(Code::Revoked));
+            if number % 20 == 13 {
+                verifier.revocations().purge(NOW);
+            }
+        }
+    });
+    assert!(rounds.load(Ordering::Relaxed) > 0);
 }
 
 #[derive(Clone, Debug)]

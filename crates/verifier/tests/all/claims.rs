@@ -109,6 +109,9 @@ fn verifiers_that_are_not_built() {
     assert!(builder().audience(AUDIENCE).build().is_ok());
     assert_eq!(error(builder()), BuildError::AudienceMissing);
     assert_eq!(error(builder().audience("")), BuildError::AudienceEmpty);
+    let any = || builder().danger_any_audience();
+    assert!(any().build().is_ok() && any().audience(AUDIENCE).build().is_ok());
+    assert_eq!(error(any().audience("")), BuildError::AudienceEmpty);
     assert_eq!(
         error(builder().audience(AUDIENCE).audience("")),
         BuildError::AudienceEmpty

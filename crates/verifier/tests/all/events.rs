@@ -10,7 +10,7 @@ use axum::{Router, routing};
 use dayfly_keys::Algorithm;
 use dayfly_verifier::axum::{Caller, RequiredScope, Scoped};
 use dayfly_verifier::tower::{ACCEPTED, Gate, REFUSED, RateLimit};
-use dayfly_verifier::{RejectionCode, Verifier};
+use dayfly_verifier::{KeySet, RejectionCode, Verifier};
 use http::header::AUTHORIZATION;
 use http::{Request, StatusCode};
 use serde_json::json;
@@ -260,10 +260,13 @@ async fn is_pending<F: Future + Unpin>(future: &mut F) -> bool {
 #[tokio::test]
 async fn the_operators_own_trouble_is_a_warning() {
     let bench = Bench::new(Algorithm::EdDsa);
-    let api = api(&bench.following());
+    let verifier = bench.following();
+    let api = api(&verifier);
     let recorder = Recorder::new();
-    let stale = request("GET", "/orders/1", &bench.good());
-    api.clone().oneshot(stale).await.unwrap();
+    let good = || request("GET", "/orders/1", &bench.good());
+    api.clone().oneshot(good()).await.unwrap();
+    verifier.replace_keys(KeySet::default());
+    api.clone().oneshot(good()).await.unwrap();
     api.oneshot(request("GET", "/orders/1", "")).await.unwrap();
     let events = recorder.taken();
     let heads: Vec<_> = events
@@ -274,10 +277,12 @@ async fn the_operators_own_trouble_is_a_warning() {
         heads,
         [
             ("WARN", REFUSED, RejectionCode::RevocationStale.as_str()),
+            ("WARN", REFUSED, RejectionCode::KeysUnavailable.as_str()),
             ("INFO", REFUSED, "token_missing")
         ]
     );
     assert_eq!(events[0].fields["status"], "503");
+    assert_eq!(events[1].fields["status"], "503");
 }
 
 /// THREATS 105 and 110: what a stranger sends can neither grow nor break an event.

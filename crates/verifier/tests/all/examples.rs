@@ -103,7 +103,7 @@ fn offline_bundle() {
         &run("offline_bundle").0,
         &[
             "before a bundle:",
-            "refused, unknown_kid",
+            "refused, keys_unavailable",
             "with a bundle:",
             "spiffe://test.example/tests/caller: accepted",
             "with one in which the task is revoked:",

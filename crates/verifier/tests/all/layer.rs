@@ -6,12 +6,13 @@ use dayfly_keys::Algorithm;
 use dayfly_token::feed::{Entry, FOREVER, Kind};
 use dayfly_verifier::axum::{Caller, RequiredScope, Scoped};
 use dayfly_verifier::revocation::prefix;
-use dayfly_verifier::{PeerCertificate, Verified};
+use dayfly_verifier::testing::TestAuthority;
+use dayfly_verifier::{KeySet, PeerCertificate, Verified};
 use http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Request, Response, StatusCode};
 use tower::ServiceExt as _;
 
-use crate::fixture::{AUDIENCE, Bench, NOW};
+use crate::fixture::{AUDIENCE, Bench, ISSUER, NOW};
 
 struct Write;
 
@@ -266,6 +267,29 @@ async fn a_lost_revocation_state_is_the_apis_trouble() {
         answer(&api, request("/whoami", &[&good])).await.0,
         StatusCode::UNAUTHORIZED
     );
+}
+
+/// RFC 6750 section 3.1 has clients answer `invalid_token` with a request for another token, and an issuer that cannot be
+/// reached has none.
+#[tokio::test]
+async fn without_any_key_it_is_the_apis_trouble() {
+    let bench = Bench::new(Algorithm::EdDsa);
+    let api = routes().layer(bench.verifier.layer().clock(|| NOW));
+    let ask = |token: &str| api.clone().oneshot(request("/whoami", &[token]));
+    let good = format!("Bearer {}", bench.good());
+    assert_eq!(ask(&good).await.unwrap().status(), StatusCode::OK);
+    bench.verifier.replace_keys(KeySet::default());
+    let response = ask(&good).await.unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(
+        response.headers().contains_key(RETRY_AFTER)
+            && !response.headers().contains_key(WWW_AUTHENTICATE)
+    );
+    let malformed = ask("Bearer a.b").await.unwrap();
+    assert_eq!(malformed.status(), StatusCode::UNAUTHORIZED);
+    let stranger = TestAuthority::from_seed(ISSUER, [7; 32]).unwrap();
+    bench.verifier.replace_keys(stranger.keys());
+    assert_eq!(ask(&good).await.unwrap().status(), StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]

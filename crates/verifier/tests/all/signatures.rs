@@ -3,7 +3,9 @@
 use dayfly_keys::{Algorithm, KeySet, SigningKey, sha256};
 use dayfly_token::{assemble, base64url};
 use dayfly_verifier::testing::TestAuthority;
-use dayfly_verifier::{Presented, RejectionCode as Code, RevocationSource, UnverifiedToken};
+use dayfly_verifier::{
+    Freshness, Presented, RejectionCode as Code, RevocationSource, UnverifiedToken,
+};
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -280,7 +282,8 @@ fn a_key_that_went_is_gone_at_once() {
     bench.refuses(&bench.good(), Code::UnknownKid);
     bench.accepts(&next.token(AUDIENCE).mint(NOW).unwrap());
     bench.verifier.replace_keys(KeySet::default());
-    bench.refuses(&next.token(AUDIENCE).mint(NOW).unwrap(), Code::UnknownKid);
+    let token = next.token(AUDIENCE).mint(NOW).unwrap();
+    bench.refuses(&token, Code::KeysUnavailable);
 }
 
 #[test]
@@ -298,5 +301,18 @@ fn a_verifier_without_keys_refuses_everything() {
             NOW,
         )
         .unwrap_err();
-    assert_eq!(refused.code(), Code::UnknownKid);
+    assert_eq!(refused.code(), Code::KeysUnavailable);
+    // And a health page says so.
+    assert_eq!(empty.freshness(NOW), None);
+    empty.replace_keys(bench.authority.keys());
+    assert_eq!(empty.freshness(NOW), Some(Freshness::Unknown));
+    // What would be refused with keys as well is not blamed on their absence.
+    bench.verifier.replace_keys(KeySet::default());
+    bench.refuses("no.token", Code::Malformed);
+    let typed = bench.with_header(&[("typ", json!("JWT"))]);
+    bench.refuses(&typed, Code::WrongType);
+    let unsigned = bench.with_header(&[("alg", json!("none"))]);
+    bench.refuses(&unsigned, Code::AlgMismatch);
+    let unnamed = bench.with_header(&[("kid", json!(""))]);
+    bench.refuses(&unnamed, Code::UnknownKid);
 }

@@ -267,6 +267,39 @@ async fn keys_from_the_file_end_with_their_hour() {
     until("they are back", || verify(&verifier, &sts.token()).is_ok()).await;
 }
 
+/// An issuer that withdraws all of its keys means it: neither they nor what they signed come back with a restart.
+#[tokio::test]
+async fn withdrawn_keys_do_not_come_back_from_the_file() {
+    let (sts, (_folder, path)) = (Sts::start().await, folder());
+    let timing = Timing {
+        keys_outlive: Duration::from_secs(3600),
+        default_max_age: Duration::from_millis(200),
+        ..quick()
+    };
+    let start = || sts.follower().timing(timing).state_file(&path).build();
+    let verifier = start().await.unwrap();
+    let token = sts.token();
+    assert!(verify(&verifier, &token).is_ok());
+    until("the file has the keys", || {
+        kept(&path).is_some_and(|bundle| !bundle.jwks.keys.is_empty())
+    })
+    .await;
+    sts.publish("/jwks", &json!({ "keys": [] }));
+    let refused = |code| code == RejectionCode::KeysUnavailable;
+    until("they are withdrawn", || {
+        verify(&verifier, &token).is_err_and(refused)
+    })
+    .await;
+    until("the file knows it", || {
+        kept(&path).is_some_and(|bundle| bundle.jwks.keys.is_empty())
+    })
+    .await;
+    drop(verifier);
+    let _come_back = go_away(&sts);
+    let verifier = start().await.unwrap();
+    assert!(verify(&verifier, &token).is_err_and(refused));
+}
+
 /// A file never takes anything back, and the issuer's own keys win over those of the file.
 #[tokio::test]
 async fn a_file_adds_revocations_and_nothing_else_while_the_issuer_is_there() {
@@ -318,7 +351,10 @@ async fn a_start_without_anything_is_a_choice() {
     ));
     let verifier = sts.follower().start_without_issuer().build().await.unwrap();
     let token = sts.token();
-    assert!(verify(&verifier, &token).is_err());
+    assert_eq!(
+        verify(&verifier, &token).unwrap_err(),
+        RejectionCode::KeysUnavailable
+    );
     assert_eq!(verifier.freshness(crate::rim::now()), None);
     come_back();
     until("it heals", || verify(&verifier, &token).is_ok()).await;

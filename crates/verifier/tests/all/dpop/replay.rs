@@ -118,6 +118,51 @@ fn a_full_memory() {
     assert_eq!(at_later(), Ok(()));
 }
 
+/// A verifier that takes the place of another, or stands beside it, is one more door to the same API.
+#[test]
+fn what_one_verifier_accepted_another_refuses() {
+    for nonces in [None, Some(Nonces::new([1; 32]))] {
+        let policy = nonces.map_or(Policy::new(), |nonces| Policy::new().require_nonce(nonces));
+        let scene = Scene::new(Algorithm::Es256, policy);
+        let builder = || {
+            let builder = scene.bench.authority.verifier(AUDIENCE);
+            builder.revocation(RevocationSource::None)
+        };
+        // It takes over the policy as well: what needs a nonce here needs one there.
+        let beside = builder().shared_proofs(&scene.verifier).build().unwrap();
+        let alone = builder().build().unwrap();
+        let proof = scene.proof();
+        let proof = match scene.verifier.dpop_nonce(NOW) {
+            Some(nonce) => proof.claim("nonce", json!(nonce)),
+            None => proof,
+        };
+        let proof = proof.sign(NOW).unwrap();
+        let told = |verifier: &Verifier, now| {
+            let (method, uri) = ("GET", URI);
+            let proof = Presentation {
+                proof: &proof,
+                method,
+                uri,
+            };
+            verifier
+                .verify(
+                    UnverifiedToken::new(&scene.token),
+                    &Presented::proof(proof),
+                    now,
+                )
+                .map(drop)
+                .map_err(|rejection| rejection.code())
+        };
+        assert_eq!(told(&scene.verifier, NOW), Ok(()));
+        for secs in [0, WINDOW_SECS, WINDOW_SECS + 1, NONCE_LIFETIME_SECS + 1] {
+            let outcome = told(&beside, NOW.saturating_add(secs));
+            assert!(outcome.is_err(), "{secs}");
+        }
+        assert_eq!(told(&beside, NOW), Err(Code::ReplayedProof));
+        assert_eq!(told(&alone, NOW), Ok(()), "the control");
+    }
+}
+
 /// What is refused for any other reason takes no room, and is not used up.
 #[test]
 fn only_an_accepted_request_uses_its_proof() {
