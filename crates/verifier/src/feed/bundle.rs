@@ -58,6 +58,14 @@ pub enum BundleError {
         /// Why.
         source: JwkSetError,
     },
+    /// The bundle is older than what is known already.
+    #[error("the bundle is of {as_of}, and what is known is of {known}")]
+    Older {
+        /// Up to when the bundle says everything.
+        as_of: UnixTime,
+        /// Up to when everything is known.
+        known: UnixTime,
+    },
     /// The snapshot, or a statement beside it, is not believed.
     #[error("a statement is refused")]
     Snapshot {
@@ -157,13 +165,20 @@ impl Verifier {
     /// believed.
     ///
     /// # Errors
-    /// If a key or a statement is refused, or the snapshot has expired. The keys are unchanged then; what a truly
-    /// signed statement revokes counts all the same.
+    /// If a key or a statement is refused, the snapshot has expired, or the bundle is older than what is known. The
+    /// keys are unchanged then; what a truly signed statement revokes counts all the same.
     pub fn load_bundle(&self, bundle: &Bundle, now: UnixTime) -> Result<(), BundleError> {
         let keys = bundle.keys()?;
-        let (_, expired) = bundle.recall(self.issuer(), self.revocations(), now)?;
+        let known = self.revocations().as_of();
+        let (feed, expired) = bundle.recall(self.issuer(), self.revocations(), now)?;
         if let Some(source) = expired {
             return Err(BundleError::Snapshot { source });
+        }
+        // An older bundle may have keys that were withdrawn since.
+        if let (Some(as_of), Some(known)) = (feed.as_of(), known)
+            && as_of < known
+        {
+            return Err(BundleError::Older { as_of, known });
         }
         if let Some(secs) = bundle.max_lifetime_secs {
             self.set_max_lifetime(secs);

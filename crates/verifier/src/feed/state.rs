@@ -79,6 +79,10 @@ impl FeedState {
         self.keys = keys;
     }
 
+    pub(crate) const fn as_of(&self) -> Option<UnixTime> {
+        self.as_of
+    }
+
     /// Where to resume; `None` before the first snapshot.
     #[must_use]
     pub const fn cursor(&self) -> Option<&Cursor> {
@@ -109,6 +113,7 @@ impl FeedState {
             };
         };
         self.revocations.heard(statement.as_of);
+        self.as_of = self.as_of.max(Some(statement.as_of));
         self.reach(statement, id.clone());
         if statement.keys_changed {
             Outcome::KeysChanged { to: id }

@@ -277,6 +277,22 @@ fn bundles() {
         "its age counts as the feed's"
     );
 
+    // A younger bundle withdraws the keys, and the older one does not bring them back; what it revokes counts.
+    let withdrawn = Bundle::new(
+        bench.authority.feed_keys().to_jwks(),
+        dayfly_verifier::JwkSet::default(),
+        bench.authority.snapshot("2-0", vec![], NOW).unwrap(),
+    );
+    let moved_on = verifier();
+    moved_on.load_bundle(&withdrawn, NOW).unwrap();
+    assert!(matches!(
+        moved_on.load_bundle(&bundle, NOW),
+        Err(BundleError::Older { as_of, known }) if as_of == NOW.saturating_sub(100) && known == NOW
+    ));
+    assert!(moved_on.keys().is_empty());
+    assert_eq!(moved_on.revocations().len(), 1);
+    assert_eq!(moved_on.revocations().as_of(), Some(NOW));
+
     let (mut crossed, mut piece) = (bundle.clone(), bundle.clone());
     crossed.trust = bundle.jwks.clone();
     piece.snapshot = bench
