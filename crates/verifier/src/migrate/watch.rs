@@ -37,7 +37,9 @@ impl Migration {
         let (key, in_query) = self.key_of(parts);
         let mut stripped = parts.clone();
         self.places().strip(&mut stripped);
-        let token = gate.look(&stripped).map_err(|refusal| refusal.challenge);
+        let token = gate
+            .look(&stripped)
+            .map_err(|refusal| refusal.of_the_token());
         one(&self.counts().requests.watched);
         self.counts().carried(&key, in_query, &token, now);
         let decision = decide(&Stage::Observe, &key, &token, gate.scopes(), now);
