@@ -169,11 +169,15 @@ async fn a_refused_token_leaves_its_code_and_the_reason() {
     api(&bench.verifier).oneshot(request).await.unwrap();
     let golden = "INFO dayfly::access::refused
   code = expired
+  credential_id = QAAAAAAAAAAAAAAAAAAAAA
+  issuer = https://sts.example.org
   method = DELETE
   outcome = refused
+  owner = tests
   reason = expired at 1799996300, now is 1800000000, leeway 30 s
   route = /orders/{id}
   status = 401
+  workload = tests/caller
 ";
     let [event] = &recorder.taken()[..] else {
         panic!("one event for each call")
