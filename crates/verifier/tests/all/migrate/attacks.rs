@@ -3,9 +3,11 @@
 use axum::extract::{OriginalUri, Request};
 use axum::{Router, routing};
 use dayfly_verifier::migrate::{ApiKeys, KeyPlaces, Migration, Stage, hash};
-use dayfly_verifier::tower::Gate;
+use dayfly_verifier::tower::{Gate, RateLimit};
 
-use super::{Api, KEY, KEYS_UNTIL, ask, bearer, clock, key_header, keys, keys_text, routes, serve};
+use super::{
+    Api, KEY, KEYS_UNTIL, OTHER_KEY, ask, bearer, clock, key_header, keys, keys_text, routes, serve,
+};
 
 fn everywhere() -> KeyPlaces {
     KeyPlaces::default()
@@ -88,6 +90,26 @@ async fn no_copy_of_a_key_reaches_the_handler() {
         let answer = ask(address, path, &headers).await;
         assert_eq!(answer.status, 200, "{path}");
         assert!(!answer.body.contains(KEY), "{}", answer.body);
+    }
+}
+
+/// A limit behind the layer counts keys as well, each by itself, and shuts nobody out.
+#[tokio::test]
+async fn keys_have_a_limit_of_their_own() {
+    let api = Api::new();
+    api.migration.set_stage(Stage::AcceptBoth).unwrap();
+    let limit = RateLimit::per_minute(2).clock(|| std::time::Duration::ZERO);
+    let limited = routes().layer(limit).layer(api.migration.layer());
+    let address = serve(limited).await;
+    for (headers, by) in [
+        (key_header(KEY), "key"),
+        (bearer(&api.valid()), "token"),
+        (key_header(OTHER_KEY), "key"),
+    ] {
+        for expected in [by, by, "429"] {
+            let answer = ask(address, "/", std::slice::from_ref(&headers)).await;
+            assert_eq!(answer.short(), expected, "{headers}");
+        }
     }
 }
 
