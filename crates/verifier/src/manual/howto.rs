@@ -246,6 +246,8 @@
 //! }
 //! ```
 //!
+//! In the API's metadata, [`ResourceMetadata::dpop`](crate::tower::ResourceMetadata::dpop) says so, with the algorithms.
+//!
 //! The base URL is what clients write in front of the path, so it has the prefix that a proxy cuts off. `Host`,
 //! `Forwarded` and `X-Forwarded-*` are not read: a stranger can send them too. Routers of axum may be nested, any other
 //! layer that rewrites paths belongs behind the verifier's. A proof counts once, so a request passes one verifying layer,

@@ -15,6 +15,9 @@ use super::{Migration, Stage, events};
 
 /// Counts and compares, and decides **nothing**: every request passes untouched, whatever it carries. Nothing is put into the
 /// request either, so a handler that asks for a [`Credential`](super::Credential) behind it answers 500.
+///
+/// One thing it does use up: a `DPoP` proof that it looks at was seen, and a layer behind it with the same verifier refuses
+/// it. At a gate without a base URL no proof is looked at.
 #[derive(Clone)]
 #[must_use]
 pub struct DangerWatchLayer {
