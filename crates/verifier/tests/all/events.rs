@@ -23,6 +23,9 @@ use crate::fixture::{AUDIENCE, Bench, NOW};
 /// Everything that is recorded while it lives, at every level, on this thread.
 pub struct Recorder {
     events: Arc<Mutex<Vec<Event>>>,
+    /// While there is one subscriber only, tracing asks the thread that meets an event first whether anyone listens, and
+    /// the other tests' threads say no for all.
+    _second: tracing::Dispatch,
     _guard: tracing::subscriber::DefaultGuard,
 }
 
@@ -64,6 +67,7 @@ impl Recorder {
         let subscriber = registry().with(recording);
         Self {
             events,
+            _second: tracing::Dispatch::new(registry().with(Recording(Arc::default()))),
             _guard: tracing::subscriber::set_default(subscriber),
         }
     }
