@@ -1,17 +1,24 @@
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
 use dayfly_keys::SignatureError;
+#[cfg(feature = "tower")]
+use dayfly_token::WorkloadId;
 use dayfly_token::feed::Kind;
 use dayfly_token::{ClaimsError, CompactError, Excerpt, HeaderError, JsonError, UnixTime};
 use serde::{Serialize, Serializer};
 
 use crate::dpop::ProofError;
+use crate::verified::Checked;
 
 /// Why a token was refused. [`Rejection::code`] is stable and may be shown to anyone; the `Display` text and its
 /// sources state the facts for the log of the API, not for the caller.
-#[derive(Debug)]
-pub struct Rejection(Box<Reason>);
+pub struct Rejection {
+    reason: Box<Reason>,
+    /// The token, if its signature held: for the log, which shall tell who still uses a revoked one.
+    known: Option<Arc<Checked>>,
+}
 
 /// The stable name of a rejection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -149,25 +156,62 @@ impl Rejection {
     /// The stable name of the rejection.
     #[must_use]
     pub fn code(&self) -> RejectionCode {
-        self.0.code()
+        self.reason.code()
+    }
+
+    /// The id of the refused credential, if the issuer did sign it for this API: what ties a revoked or expired token to
+    /// its issuance. For the log alone; nothing may be allowed because of it.
+    #[must_use]
+    pub fn credential_id(&self) -> Option<&str> {
+        self.known.as_ref().map(|token| token.claims.jti.as_str())
+    }
+
+    /// Whose credential it is, under the same condition.
+    #[cfg(feature = "tower")]
+    pub(crate) fn workload(&self) -> Option<WorkloadId> {
+        self.known.as_ref()?.workload()
+    }
+
+    /// The issuer, under the same condition.
+    #[cfg(feature = "tower")]
+    pub(crate) fn issuer(&self) -> Option<&str> {
+        self.known.as_ref().map(|token| token.claims.iss.as_str())
+    }
+
+    /// Of a token whose form, signature, issuer and audience hold.
+    pub(crate) fn of_known(reason: Reason, token: &Arc<Checked>) -> Self {
+        Self {
+            known: Some(Arc::clone(token)),
+            ..reason.into()
+        }
+    }
+}
+
+/// The reason; a log must not collect claims.
+impl fmt::Debug for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Rejection").field(&self.reason).finish()
     }
 }
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.reason.fmt(f)
     }
 }
 
 impl Error for Rejection {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.0.source()
+        self.reason.source()
     }
 }
 
 impl From<Reason> for Rejection {
     fn from(reason: Reason) -> Self {
-        Self(Box::new(reason))
+        Self {
+            reason: Box::new(reason),
+            known: None,
+        }
     }
 }
 

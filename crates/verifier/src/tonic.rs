@@ -6,9 +6,14 @@
 //! | what is wrong | status | with |
 //! |---|---|---|
 //! | no token, or not an acceptable one | `UNAUTHENTICATED` | the challenge, in the metadata `www-authenticate` |
+//! | a proof is missing, refused, or lacks a nonce | `UNAUTHENTICATED` | the challenge, and the nonce in `dpop-nonce` |
 //! | a scope is missing | `PERMISSION_DENIED` | the challenge, in the metadata `www-authenticate` |
 //! | the workload called too often ([`RateLimit`](crate::tower::RateLimit)) | `RESOURCE_EXHAUSTED` | when to try again |
 //! | this API is cut off from its issuer | `UNAVAILABLE` | when to try again |
+//!
+//! With a [base URL](crate::tower::VerifierLayer::base_url) a token may come under the scheme `DPoP`, with the proof in the
+//! metadata `dpop`: for the method `POST` and the URI of the call, `https://orders.internal/orders.v1.Orders/Place`. There
+//! is then one challenge for each scheme.
 //!
 //! When to try again stands in the details as `google.rpc.RetryInfo`, and in `grpc-retry-pushback-ms` for clients that
 //! retry by themselves.
@@ -77,8 +82,10 @@ pub fn caller_with_scope<'a, T>(
         scope: scope.to_owned(),
     };
     let behind: Option<&Arc<Behind>> = request.extensions().get();
-    let metadata_url = behind.and_then(|behind| behind.metadata_url());
-    let mut status = status_of(&challenge, metadata_url);
+    let mut status = match behind {
+        Some(behind) => behind.status(&challenge),
+        None => status_of(&challenge, None, false),
+    };
     status.set_source(Arc::new(ScopeMissing(RefusedWithin::insufficient_scope(
         scope,
     ))));
@@ -98,17 +105,18 @@ impl fmt::Display for ScopeMissing {
 impl Error for ScopeMissing {}
 
 /// What a challenge is in gRPC.
-pub(crate) fn status_of(challenge: &Challenge, metadata_url: Option<&str>) -> Status {
+pub(crate) fn status_of(challenge: &Challenge, metadata_url: Option<&str>, dpop: bool) -> Status {
     let (code, message) = (code_of(challenge), message_of(challenge));
-    let mut metadata = MetadataMap::new();
     let Some(secs) = challenge.retry_after_secs() else {
-        if let Ok(value) = HeaderValue::try_from(challenge.headers(metadata_url, false).concat()) {
-            let mut headers = http::HeaderMap::new();
-            headers.insert(WWW_AUTHENTICATE, value);
-            metadata = MetadataMap::from_headers(headers);
+        let mut headers = http::HeaderMap::new();
+        for challenge in challenge.headers(metadata_url, dpop) {
+            if let Ok(value) = HeaderValue::try_from(challenge) {
+                headers.append(WWW_AUTHENTICATE, value);
+            }
         }
-        return Status::with_metadata(code, message, metadata);
+        return Status::with_metadata(code, message, MetadataMap::from_headers(headers));
     };
+    let mut metadata = MetadataMap::new();
     let millis = u64::from(secs) * 1000;
     metadata.insert(PUSHBACK, AsciiMetadataValue::from(millis));
     let details = retry_info(code, message, secs).into();

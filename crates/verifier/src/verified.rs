@@ -96,6 +96,13 @@ pub(crate) struct Checked {
     pub(crate) generation: u64,
 }
 
+impl Checked {
+    pub(crate) fn workload(&self) -> Option<WorkloadId> {
+        let id: SpiffeId = self.claims.sub.parse().ok()?;
+        WorkloadId::from_spiffe_id(&id).ok()
+    }
+}
+
 static NO_SCOPES: LazyLock<ScopeSet> = LazyLock::new(ScopeSet::default);
 
 impl Verified {
@@ -120,8 +127,7 @@ impl Verified {
     /// The subject as `owner/workload`, if it is a SPIFFE ID of that form.
     #[must_use]
     pub fn workload(&self) -> Option<WorkloadId> {
-        let id: SpiffeId = self.subject().parse().ok()?;
-        WorkloadId::from_spiffe_id(&id).ok()
+        self.token.checked().workload()
     }
 
     /// The client that the token was issued to.

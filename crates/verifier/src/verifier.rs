@@ -67,16 +67,19 @@ impl Verifier {
             Some(handle) => handle,
             None => Arc::new(Handle::new(Arc::new(core.read(token.text(), generation)?))),
         };
-        core.check_times(&handle.times, now)?;
-        let proof = core.check_confirmation(&handle, token.text(), presented, now)?;
-        core.check_revocation(&handle)?;
-        let freshness = core.freshness(now)?;
+        let refused = |reason| Rejection::of_known(reason, handle.checked());
+        core.check_times(&handle.times, now).map_err(refused)?;
+        let proof = core
+            .check_confirmation(&handle, token.text(), presented, now)
+            .map_err(refused)?;
+        core.check_revocation(&handle).map_err(refused)?;
+        let freshness = core.freshness(now).map_err(refused)?;
         if is_new {
             core.cache.insert(token.text(), &handle, now);
         }
         // Last of all: a request that is refused for another reason uses up no proof and no room for one.
         if let Some(proof) = proof {
-            core.spend(&proof, now)?;
+            core.spend(&proof, now).map_err(refused)?;
         }
         Ok(Verified {
             token: handle,

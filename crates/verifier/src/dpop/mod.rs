@@ -31,9 +31,10 @@ pub const MAX_JTI_BYTES: usize = 256;
 /// [`WINDOW_SECS`], more than one machine verifies. They take 40 MB at most, and nothing while there are none.
 pub const DEFAULT_CAPACITY: usize = 1 << 20;
 
-/// The names of the algorithms that proofs may be signed with, as challenges list them (RFC 9449 section 7.1).
+/// The names of the algorithms that proofs may be signed with, as challenges (RFC 9449 section 7.1) and metadata (RFC 9728
+/// section 2) list them. Ed25519 has two: the present one, and the one that RFC 9864 section 2.2 replaces.
 #[cfg(feature = "tower")]
-pub(crate) const ALGORITHMS: &str = "ES256 EdDSA";
+pub(crate) const ALGORITHMS: [&str; 3] = ["ES256", "Ed25519", "EdDSA"];
 
 /// A proof, and the request that it is for. All of it is checked by [`Verifier::verify`](crate::Verifier::verify).
 ///

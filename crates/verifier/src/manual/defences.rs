@@ -89,7 +89,7 @@
 //!
 //! | what happened elsewhere | what stops it here |
 //! |---|---|
-//! | Tokens and claims in logs (CVE-2024-8365, CVE-2025-1296, CVE-2025-4166) | The [event](mod@crate::tower#events) of a call has named fields and no token; of a token that was not accepted it has the code and a reason of bounded length. The header is marked as sensitive for every other log. |
+//! | Tokens and claims in logs (CVE-2024-8365, CVE-2025-1296, CVE-2025-4166) | The [event](mod@crate::tower#events) of a call has named fields and no token; of a token that was not accepted it has the code and a reason of bounded length, and, if the signature held, the credential's id and workload. The header is marked as sensitive for every other log. |
 //! | Line breaks and terminal codes in logs, by a key id or a subject | What a token said is escaped and cut in a reason, and every field is a value of its own, which the formats for lines and for JSON escape. |
 //! | A series of metrics for each value that a stranger makes up (CVE-2026-49835) | [`Metrics`](crate::tower::Metrics) has a fixed number of counters, and no label from a request. |
 //! | A rate limit that a flood of new names resets | A bucket of the [`RateLimit`](crate::tower::RateLimit) goes only when it is full again; newcomers without room share one. |

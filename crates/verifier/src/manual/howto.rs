@@ -246,6 +246,8 @@
 //! }
 //! ```
 //!
+//! In the API's metadata, [`ResourceMetadata::dpop`](crate::tower::ResourceMetadata::dpop) says so, with the algorithms.
+//!
 //! The base URL is what clients write in front of the path, so it has the prefix that a proxy cuts off. `Host`,
 //! `Forwarded` and `X-Forwarded-*` are not read: a stranger can send them too. Routers of axum may be nested, any other
 //! layer that rewrites paths belongs behind the verifier's. A proof counts once, so a request passes one verifying layer,
@@ -444,7 +446,7 @@
 //! | `replayed_proof` | The DPoP proof was used before. | A client that repeats a request makes a new proof; look for two verifying layers in a row. If neither, someone replays. |
 //! | `proof_nonce_needed` | The DPoP proof has no nonce of this API, or one that is too old. | Nothing: the client repeats the request with the one of `DPoP-Nonce`. |
 //! | `too_many_proofs` | More DPoP proofs are within their time than are remembered. Callers get 503, and the event is a warning. | Raise `Policy::capacity`, or find the caller that floods. |
-//! | `revoked` | The token, or its task, workload, owner, rule or key, was revoked; the reason names the kind. | As it should be. The issuer's audit says who revoked it, and why. |
+//! | `revoked` | The token, or its task, workload, owner, rule or key, was revoked; the reason names the kind, the event the credential and its workload. | As it should be. The issuer's audit says who revoked it, and why. |
 //! | `revocation_stale` | This API has not heard of the issuer for too long, or its clock was set back. Callers get 503, and the event is a warning. | Look at the connection to the issuer, at the bundle's age, and at the clock. |
 //! | `missing_claim`, `bad_claim` | The issuer does not follow RFC 9068; the reason or the cause names the claim. | Mend the issuer's configuration. |
 //! | `bad_signature` | The token was changed on the way, or another key signed it. | Look for what cuts or rewrites headers. If nothing does, someone forges. |

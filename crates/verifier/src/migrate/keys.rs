@@ -187,10 +187,8 @@ impl ApiKeys {
     /// If the text is not TOML, has a member that is not known, or holds an entry that is refused.
     pub fn from_toml(text: &str) -> Result<Self, KeysError> {
         check_length(text.as_bytes())?;
-        let document: Document = toml::from_str(text).map_err(|error| KeysError::Toml {
-            // `Display` would print the line that is wrong, and with it perhaps a key.
-            reason: error.message().to_owned(),
-        })?;
+        let document: Document =
+            toml::from_str(text).map_err(|error| toml_refused(text, &error))?;
         Self::new(document.key)
     }
 
@@ -200,8 +198,7 @@ impl ApiKeys {
     /// If the text is not strict JSON, has a member that is not known, or holds an entry that is refused.
     pub fn from_json(text: &[u8]) -> Result<Self, KeysError> {
         check_length(text)?;
-        let document: Document =
-            json::from_slice(text).map_err(|source| KeysError::Json { source })?;
+        let document: Document = json::from_slice(text).map_err(json_refused)?;
         Self::new(document.key)
     }
 
@@ -341,6 +338,43 @@ fn check_hashes(keys: &[LegacyKey]) -> Result<(), KeysError> {
         }
     }
     Ok(())
+}
+
+/// `Display` would print the line that is wrong, and with it perhaps a key.
+fn toml_refused(text: &str, error: &toml::de::Error) -> KeysError {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let line = before.unwrap_or_default().matches('\n').count() + 1;
+    KeysError::Toml {
+        reason: format!("line {line}: {}", without_text(error.message())),
+    }
+}
+
+fn json_refused(source: JsonError) -> KeysError {
+    let source = match source {
+        JsonError::Shape { reason } => JsonError::Shape {
+            reason: without_text(&reason),
+        },
+        JsonError::DuplicateMember { .. } => JsonError::Shape {
+            reason: "a member stands there twice".to_owned(),
+        },
+        other => other,
+    };
+    KeysError::Json { source }
+}
+
+/// What serde expected, without what it found: that is quoted, and may be a key in the wrong place.
+fn without_text(message: &str) -> String {
+    if message.starts_with("missing field `") {
+        return message.to_owned();
+    }
+    let of_serde = ["invalid type: ", "invalid value: ", "unknown field `"];
+    let expected = message
+        .rsplit_once(", expected ")
+        .filter(|_| of_serde.iter().any(|start| message.starts_with(start)));
+    expected.map_or_else(
+        || "not of the form that is expected there".to_owned(),
+        |(_found, expected)| format!("expected {expected}"),
+    )
 }
 
 const fn check_length(text: &[u8]) -> Result<(), KeysError> {

@@ -48,7 +48,7 @@ impl Migration {
         let looked = gate.look(parts);
         let token = match &looked {
             Ok(verified) => Ok(verified.clone()),
-            Err(refusal) => Err(refusal.challenge.clone()),
+            Err(refusal) => Err(refusal.of_the_token()),
         };
         let decision = decide(&stage, &key, &token, gate.scopes(), now);
         self.counts().carried(&key, in_query, &token, now);

@@ -131,22 +131,34 @@ impl KeyPlaces {
         if let Some(name) = &self.header {
             parts.headers.remove(name);
         }
-        if self.in_authorization(parts).is_some() {
+        let mut values = parts.headers.get_all(AUTHORIZATION).iter();
+        if values.any(|value| self.key_in(value.as_bytes()).is_some()) {
             parts.headers.remove(AUTHORIZATION);
         }
         if self.in_query(parts).next().is_some() {
             parts.uri = self.without_parameter(&parts.uri);
         }
+        // axum's router keeps a copy beside the URI.
+        #[cfg(feature = "axum")]
+        if self.parameter.is_some()
+            && let Some(original) = parts.extensions.get_mut::<axum::extract::OriginalUri>()
+        {
+            original.0 = self.without_parameter(&original.0);
+        }
     }
 
     /// More than one `Authorization` header is for the gate to refuse.
     fn in_authorization<'a>(&self, parts: &'a Parts) -> Option<&'a [u8]> {
-        let scheme = self.scheme.as_deref()?;
         let mut values = parts.headers.get_all(AUTHORIZATION).iter();
         let value = values.next().map(HeaderValue::as_bytes)?;
         if values.next().is_some() {
             return None;
         }
+        self.key_in(value)
+    }
+
+    fn key_in<'a>(&self, value: &'a [u8]) -> Option<&'a [u8]> {
+        let scheme = self.scheme.as_deref()?;
         let (found, rest) = value.split_at_checked(scheme.len())?;
         let key = rest.strip_prefix(b" ")?.trim_ascii();
         let is_token = scheme.eq_ignore_ascii_case("bearer")

@@ -15,6 +15,9 @@ use super::{Migration, Stage, events};
 
 /// Counts and compares, and decides **nothing**: every request passes untouched, whatever it carries. Nothing is put into the
 /// request either, so a handler that asks for a [`Credential`](super::Credential) behind it answers 500.
+///
+/// One thing it does use up: a `DPoP` proof that it looks at was seen, and a layer behind it with the same verifier refuses
+/// it. At a gate without a base URL no proof is looked at.
 #[derive(Clone)]
 #[must_use]
 pub struct DangerWatchLayer {
@@ -37,7 +40,9 @@ impl Migration {
         let (key, in_query) = self.key_of(parts);
         let mut stripped = parts.clone();
         self.places().strip(&mut stripped);
-        let token = gate.look(&stripped).map_err(|refusal| refusal.challenge);
+        let token = gate
+            .look(&stripped)
+            .map_err(|refusal| refusal.of_the_token());
         one(&self.counts().requests.watched);
         self.counts().carried(&key, in_query, &token, now);
         let decision = decide(&Stage::Observe, &key, &token, gate.scopes(), now);

@@ -1,5 +1,6 @@
 //! One event for each call that a gate decided about: who called what, and how it ended.
 
+use dayfly_token::Excerpt;
 use http::request::Parts;
 use http::{Method, Response};
 use tracing::{Level, enabled};
@@ -7,7 +8,7 @@ use tracing::{Level, enabled};
 use super::dialect::Dialect;
 use super::metrics::Metrics;
 use super::refusal::{Refusal, RefusalCode, RefusedWithin};
-use crate::{Freshness, RejectionCode, Verified};
+use crate::{Freshness, Rejection, RejectionCode, Verified};
 
 /// The target of the events about calls that were let in, for filters.
 pub const ACCEPTED: &str = "dayfly::access::accepted";
@@ -120,6 +121,7 @@ pub(super) fn turned_away(metrics: &Metrics, call: &Call, refusal: &Refusal, dia
     let (reason, cause) = (refusal.reason(), refusal.cause());
     let mut facts = Facts::of(call, refusal.caller.as_ref());
     (facts.status, facts.grpc_status) = dialect.statuses(&refusal.challenge);
+    facts.rejected = refusal.rejection();
     facts.refused(code, reason.as_deref(), cause.as_deref());
 }
 
@@ -132,14 +134,18 @@ struct Facts<'a> {
     reason: Option<&'a str>,
     cause: Option<&'a str>,
     caller: Option<&'a Verified>,
+    /// Says whose token was refused, if its signature held.
+    rejected: Option<&'a Rejection>,
 }
 
 /// One event with all fields; what is not known is not recorded.
 macro_rules! event {
     ($level:expr, $target:expr, $outcome:literal, $facts:expr, $message:literal) => {
         if enabled!(target: $target, $level) {
-            let Facts { call, caller, .. } = *$facts;
-            let workload = caller.and_then(Verified::workload);
+            let Facts { call, caller, rejected, .. } = *$facts;
+            let workload = caller.and_then(Verified::workload).or_else(|| rejected?.workload());
+            // Cut and escaped: whoever has a dead token may send it as often as they like.
+            let refused_id = rejected.and_then(Rejection::credential_id).map(|id| Excerpt::of(id).to_string());
             let audiences = caller.map(|caller| caller.audience().iter().collect::<Vec<_>>());
             let (freshness, freshness_age_secs) = caller.map(Verified::freshness).map_or((None, None), age_of);
             tracing::event!(
@@ -153,8 +159,8 @@ macro_rules! event {
                 route = call.route.as_deref(),
                 status = $facts.status,
                 grpc_status = $facts.grpc_status,
-                issuer = caller.map(Verified::issuer),
-                credential_id = caller.map(Verified::credential_id),
+                issuer = caller.map(Verified::issuer).or_else(|| rejected?.issuer()),
+                credential_id = caller.map(Verified::credential_id).or(refused_id.as_deref()),
                 task = caller.and_then(Verified::task),
                 subject = caller.map(Verified::subject),
                 workload = workload.as_ref().map(ToString::to_string),
@@ -180,6 +186,7 @@ impl<'a> Facts<'a> {
             reason: None,
             cause: None,
             caller,
+            rejected: None,
         }
     }
 

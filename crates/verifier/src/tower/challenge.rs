@@ -114,7 +114,7 @@ impl Challenge {
             challenges.push(self.header("Bearer", None, resource_metadata));
         }
         if dpop || about_proof {
-            challenges.push(self.header("DPoP", Some(ALGORITHMS), resource_metadata));
+            challenges.push(self.header("DPoP", Some(&ALGORITHMS.join(" ")), resource_metadata));
         }
         challenges
     }
@@ -176,7 +176,7 @@ mod tests {
     fn both_schemes() {
         let terms = Some("https://api/meta");
         let meta = "resource_metadata=\"https://api/meta\"";
-        let algs = "algs=\"ES256 EdDSA\"";
+        let algs = "algs=\"ES256 Ed25519 EdDSA\"";
         for (challenge, error) in [
             (Challenge::TokenMissing, ""),
             (Challenge::InvalidToken, "error=\"invalid_token\","),

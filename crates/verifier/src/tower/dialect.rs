@@ -27,7 +27,7 @@ pub(crate) struct Behind {
 }
 
 impl Behind {
-    pub(crate) fn metadata_url(&self) -> Option<&str> {
+    fn metadata_url(&self) -> Option<&str> {
         self.metadata_url.as_deref()
     }
 
@@ -36,10 +36,14 @@ impl Behind {
         match self.dialect {
             Dialect::Http => challenge.response_with(self.metadata_url(), self.dpop),
             #[cfg(feature = "tonic")]
-            Dialect::Grpc => {
-                crate::tonic::status_of(challenge, self.metadata_url()).into_http::<B>()
-            }
+            Dialect::Grpc => self.status(challenge).into_http::<B>(),
         }
+    }
+
+    /// The answer in gRPC.
+    #[cfg(feature = "tonic")]
+    pub(crate) fn status(&self, challenge: &Challenge) -> tonic::Status {
+        crate::tonic::status_of(challenge, self.metadata_url(), self.dpop)
     }
 
     /// The answer to a call that the gate let in, with a note for the gate about why it was refused after all.

@@ -24,7 +24,8 @@ const SWEEP_PERIOD: Duration = Duration::from_secs(1);
 /// A limit on the calls of each workload: a layer to put *behind* [`Verifier::layer`](crate::Verifier::layer), so that
 /// nobody spends another one's calls. Calls over the limit are answered with 429 and `Retry-After`.
 ///
-/// Each subject of each issuer has a bucket of `burst` calls that fills up at the given rate (GCRA). The buckets are in
+/// Each subject of each issuer has a bucket of `burst` calls that fills up at the given rate (GCRA); behind
+/// `Migration::layer` (feature `migrate`) each static key has one too. The buckets are in
 /// this process alone: behind a load balancer with three replicas a workload gets three times as much.
 ///
 /// There is room for a fixed number of callers. A bucket that has filled up again says nothing, and makes room for
@@ -116,8 +117,10 @@ impl RateLimit {
     /// # Errors
     /// How long to wait, if the bucket is empty.
     pub fn take(&self, caller: &Verified) -> Result<(), Duration> {
-        // Neither part has a NUL, so that no two callers have the same name.
-        let name = format!("{}\0{}", caller.issuer(), caller.subject());
+        self.take_from(&name_of(caller))
+    }
+
+    fn take_from(&self, name: &str) -> Result<(), Duration> {
         let key = dayfly_keys::sha256(name.as_bytes());
         let now = nanos((self.clock)());
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -125,14 +128,29 @@ impl RateLimit {
     }
 
     fn check<B>(&self, request: &Request<B>) -> Result<(), Turned> {
-        let Some(caller) = request.extensions().get::<Verified>() else {
+        let caller = request.extensions().get().map(name_of);
+        #[cfg(feature = "migrate")]
+        let caller = caller.or_else(|| name_of_key(request.extensions().get()?));
+        let Some(caller) = caller else {
             error!("a route has a `RateLimit`, and no `Verifier::layer` outside of it");
             return Err(Turned::Unprotected);
         };
-        self.take(caller).map_err(|wait| Turned::TooOften {
+        self.take_from(&caller).map_err(|wait| Turned::TooOften {
             retry_after_secs: whole_secs(wait),
         })
     }
+}
+
+/// Neither part has a NUL, so that no two callers have the same name.
+fn name_of(caller: &Verified) -> String {
+    format!("{}\0{}", caller.issuer(), caller.subject())
+}
+
+/// No issuer is empty, so that no key has the name of a workload.
+#[cfg(feature = "migrate")]
+fn name_of_key(credential: &crate::migrate::Credential) -> Option<String> {
+    let key = credential.key()?;
+    Some(format!("\0{}", key.id().as_str()))
 }
 
 impl Buckets {

@@ -9,6 +9,8 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use serde_json::{Map, Value, json};
 use tower_service::Service;
 
+use crate::dpop::ALGORITHMS;
+
 /// Where metadata of protected resources are (RFC 9728 section 3): between the host and the path of the resource.
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
@@ -110,9 +112,10 @@ impl ResourceMetadata {
         self.listed("authorization_details_types_supported", name)
     }
 
-    /// An algorithm of DPoP proofs that this API accepts; may be called more than once.
-    pub fn dpop_algorithm(self, name: &str) -> Self {
-        self.listed("dpop_signing_alg_values_supported", name)
+    /// This API accepts tokens that are bound to a key: its gate has a [base URL](super::Gate::base_url). Lists the
+    /// algorithms of proofs, which are those of this crate and the same everywhere.
+    pub fn dpop(self) -> Self {
+        self.member("dpop_signing_alg_values_supported", json!(ALGORITHMS))
     }
 
     /// Whether this API accepts tokens that are bound to a client certificate (RFC 8705 section 3): it ends TLS itself.

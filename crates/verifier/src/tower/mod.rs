@@ -12,7 +12,9 @@
 //! A call that was let in is recorded when its answer begins, with the status, or when the client hangs up before, then
 //! without. If an extractor ([`Scoped`](crate::axum::Scoped)) or the [`RateLimit`] refused it behind the gate, the
 //! event says so, with the code. No event has a token, and of a token that was not accepted an event has the code and
-//! the reason alone, in which what the token said is escaped and cut.
+//! the reason alone, in which what the token said is escaped and cut. If the issuer did sign it, for this API, and it was
+//! refused for another reason (`expired`, `revoked`, `unproven_confirmation`), the event also says which credential it is
+//! and whose, but not who presented it: that may be a thief.
 //!
 //! | field | what | when |
 //! |---|---|---|
@@ -23,9 +25,10 @@
 //! | `route` | the route's template, never the path | axum's router, gRPC |
 //! | `status` | of the response | answered |
 //! | `grpc_status` | of the response, if its head has one: a call that failed | gRPC |
-//! | `issuer`, `credential_id`, `subject`, `audience` | of the token; audiences separated by spaces | the token was accepted |
+//! | `issuer`, `credential_id` | of the token | the token was accepted, or its signature, issuer and audience held |
+//! | `subject`, `audience` | of the token; audiences separated by spaces | the token was accepted |
 //! | `task`, `environment`, `actor` | of the token | it has one |
-//! | `workload`, `owner` | the subject as `owner/workload`, and its owner | the subject has that form |
+//! | `workload`, `owner` | the subject as `owner/workload`, and its owner | as `credential_id`, and the subject has that form |
 //! | `freshness` | `fresh`, `stale` or `unknown` | the token was accepted |
 //! | `freshness_age_secs` | how old the revocation state was, in seconds | `stale` |
 //!

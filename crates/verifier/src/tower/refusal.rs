@@ -128,6 +128,16 @@ impl Refusal {
         }
     }
 
+    /// What the token alone would be answered with, for those who accept something else too: one under a scheme that is not
+    /// set up is a token that does not work, and not none.
+    #[cfg(feature = "migrate")]
+    pub(crate) fn of_the_token(&self) -> Challenge {
+        match (&self.why, &self.challenge) {
+            (Why::Malformed(_), Challenge::TokenMissing) => Challenge::InvalidToken,
+            (_, challenge) => challenge.clone(),
+        }
+    }
+
     /// The facts for the log. What the token said is escaped and cut by [`Rejection`].
     pub(super) fn reason(&self) -> Option<Cow<'_, str>> {
         match (&self.why, &self.challenge) {
@@ -135,6 +145,14 @@ impl Refusal {
             (Why::Malformed(what), _) => Some((*what).into()),
             (_, Challenge::InsufficientScope { scope }) => Some(needs(scope).into()),
             (Why::NoToken | Why::NoScope, _) => None,
+        }
+    }
+
+    /// What is known of a refused token whose signature held.
+    pub(super) const fn rejection(&self) -> Option<&Rejection> {
+        match &self.why {
+            Why::Rejected(rejection) => Some(rejection),
+            Why::Malformed(_) | Why::NoToken | Why::NoScope => None,
         }
     }
 

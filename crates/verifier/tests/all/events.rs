@@ -23,6 +23,9 @@ use crate::fixture::{AUDIENCE, Bench, NOW};
 /// Everything that is recorded while it lives, at every level, on this thread.
 pub struct Recorder {
     events: Arc<Mutex<Vec<Event>>>,
+    /// While there is one subscriber only, tracing asks the thread that meets an event first whether anyone listens, and
+    /// the other tests' threads say no for all.
+    _second: tracing::Dispatch,
     _guard: tracing::subscriber::DefaultGuard,
 }
 
@@ -64,6 +67,7 @@ impl Recorder {
         let subscriber = registry().with(recording);
         Self {
             events,
+            _second: tracing::Dispatch::new(registry().with(Recording(Arc::default()))),
             _guard: tracing::subscriber::set_default(subscriber),
         }
     }
@@ -169,11 +173,15 @@ async fn a_refused_token_leaves_its_code_and_the_reason() {
     api(&bench.verifier).oneshot(request).await.unwrap();
     let golden = "INFO dayfly::access::refused
   code = expired
+  credential_id = QAAAAAAAAAAAAAAAAAAAAA
+  issuer = https://sts.example.org
   method = DELETE
   outcome = refused
+  owner = tests
   reason = expired at 1799996300, now is 1800000000, leeway 30 s
   route = /orders/{id}
   status = 401
+  workload = tests/caller
 ";
     let [event] = &recorder.taken()[..] else {
         panic!("one event for each call")

@@ -6,17 +6,20 @@ mod targets;
 use std::fs;
 use std::path::PathBuf;
 
+use base64::Engine as _;
+use dayfly_token::CertificateClaims;
 use dayfly_token::feed::{Entry, FOREVER, Kind};
 use dayfly_verifier::revocation::prefix;
-use dayfly_verifier::testing::TestAuthority;
+use dayfly_verifier::testing::{DpopKey, TestAuthority};
 use serde_json::{Value, json};
 
 use crate::fixture::{AUDIENCE, ISSUER, NOW};
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 5] = [
+const TARGETS: [(&str, Target); 6] = [
     ("certificate", targets::certificate),
+    ("dpop", targets::dpop),
     ("feed", targets::feed),
     ("json", targets::json),
     ("jwks", targets::jwks),
@@ -58,6 +61,7 @@ fn write_seeds() {
     let authority = TestAuthority::from_seed(ISSUER, [7; 32]).unwrap();
     for (target, seeds) in [
         ("certificate", certificates()),
+        ("dpop", proofs(&authority)),
         ("feed", statements(&authority)),
         ("json", documents(&authority)),
         ("jwks", key_sets(&authority)),
@@ -193,6 +197,86 @@ fn key_sets(authority: &TestAuthority) -> Vec<Vec<u8>> {
     .to_vec()
 }
 
+/// Certificates, contents of the private extension, bundles.
 fn certificates() -> Vec<Vec<u8>> {
-    crate::pki::specimens()
+    let mut seeds = crate::pki::specimens();
+    let ca = base64::engine::general_purpose::STANDARD.encode(&seeds[0]);
+    let key = |certificate: &str| json!({ "use": "x509-svid", "kty": "EC", "x5c": [certificate] });
+    let leaf = base64::engine::general_purpose::STANDARD.encode(&seeds[8]);
+    for bundle in [
+        json!({ "keys": [key(&ca), { "use": "jwt-svid", "kty": "EC", "kid": "k" }], "spiffe_sequence": 1 }),
+        json!({ "keys": [], "spiffe_refresh_hint": 60 }),
+        json!({ "keys": [key(&leaf)] }),
+        json!({ "keys": [{ "use": "x509-svid", "kty": "EC", "x5c": [ca, ca] }] }),
+    ] {
+        seeds.push(bundle.to_string().into_bytes());
+    }
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{ca}\n-----END CERTIFICATE-----\n");
+    seeds.push(pem.into_bytes());
+    let claims: CertificateClaims = serde_json::from_value(json!({
+        "iat": NOW, "txn": "tests/task", "dfy": { "rule": "r", "env": "e", "anc": ["a", "b"], "src": { "a": 1.5 } },
+    }))
+    .unwrap();
+    let der = claims.to_der();
+    seeds.push([&der[..], b"x"].concat());
+    seeds.push([b"\x0c\x82\x00", &der[1..]].concat());
+    seeds.push(der);
+    seeds
+}
+
+/// Proofs that are good for another key or another token, and `header NUL payload` to be signed.
+fn proofs(authority: &TestAuthority) -> Vec<Vec<u8>> {
+    let uri = "https://orders.internal/orders/7";
+    let (key, other) = (
+        DpopKey::from_seed([5; 32]).unwrap(),
+        DpopKey::from_seed([6; 32]).unwrap(),
+    );
+    let token = authority.token(AUDIENCE).bound_to(&key.confirmation());
+    let token = token.mint(NOW).unwrap();
+    let payload = |name: &str, value: Value| {
+        let proof = key.proof("GET", uri, &token).claim(name, value);
+        Value::Object(proof.payload(NOW)).to_string()
+    };
+    let mut seeds = vec![
+        other
+            .proof("GET", uri, &token)
+            .sign(NOW)
+            .unwrap()
+            .into_bytes(),
+        key.proof("GET", uri, "another")
+            .sign(NOW)
+            .unwrap()
+            .into_bytes(),
+    ];
+    for payload in [
+        payload("jti", json!("a")),
+        payload("jti", json!("")),
+        payload("htm", json!("get")),
+        payload(
+            "htu",
+            json!("HTTPS://Orders.internal:443/a/../%6frders/./7?x#y"),
+        ),
+        payload(
+            "htu",
+            json!("https://orders.internal@evil.example/orders/7"),
+        ),
+        payload("iat", json!(NOW.saturating_sub(61))),
+        payload("nbf", json!(NOW)),
+        payload("exp", json!(null)),
+        payload("nonce", json!("n")),
+        payload("jti", json!("a")).replacen('{', "{\"htm\":\"GET\",", 1),
+    ] {
+        seeds.push([b"\0", payload.as_bytes()].concat());
+    }
+    let jwk = json!(key.signing_key().jwk());
+    for header in [
+        json!({ "alg": "Ed25519", "typ": "dpop+jwt", "jwk": jwk }),
+        json!({ "alg": "EdDSA", "typ": "jwt", "jwk": jwk }),
+        json!({ "alg": "ES256", "typ": "dpop+jwt", "jwk": other.signing_key().jwk() }),
+        json!({ "alg": "EdDSA", "typ": "dpop+jwt", "jwk": jwk, "crit": ["jwk"] }),
+    ] {
+        let payload = payload("jti", json!("a"));
+        seeds.push([header.to_string().as_bytes(), b"\0", payload.as_bytes()].concat());
+    }
+    seeds
 }

@@ -38,6 +38,7 @@ mod parsing;
 mod pki;
 mod recheck;
 mod revocation;
+mod rim;
 mod scopes;
 mod signatures;
 mod staleness;

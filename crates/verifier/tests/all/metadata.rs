@@ -31,7 +31,7 @@ async fn a_client_that_is_turned_away_finds_it() {
         .scope("orders:read")
         .scope("orders:write")
         .certificate_bound_tokens(true)
-        .dpop_algorithm("ES256")
+        .dpop()
         .authorization_details_type("transfer")
         .member("resource_name", json!("Orders"));
     let layer = bench.verifier.layer().clock(|| NOW);
@@ -63,7 +63,7 @@ async fn a_client_that_is_turned_away_finds_it() {
             "bearer_methods_supported": ["header"],
             "scopes_supported": ["orders:read", "orders:write"],
             "tls_client_certificate_bound_access_tokens": true,
-            "dpop_signing_alg_values_supported": ["ES256"],
+            "dpop_signing_alg_values_supported": ["ES256", "Ed25519", "EdDSA"],
             "authorization_details_types_supported": ["transfer"],
             "resource_name": "Orders",
         })

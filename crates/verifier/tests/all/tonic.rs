@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use dayfly_keys::Algorithm;
-use dayfly_verifier::Verifier;
+use dayfly_verifier::dpop::{Nonces, Policy};
+use dayfly_verifier::testing::DpopKey;
 use dayfly_verifier::tonic::{caller, caller_with_scope};
 use dayfly_verifier::tower::{Metrics, RateLimit, RefusalCode, VerifierLayer};
+use dayfly_verifier::{RevocationSource, Verifier};
 use tokio::net::TcpListener;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel, Server};
@@ -106,6 +108,118 @@ async fn refusals_are_statuses() {
     assert_eq!(snapshot.accepted(), 2);
     assert_eq!(snapshot.refused(RefusalCode::InsufficientScope), 1);
     assert_eq!(snapshot.refused(RefusalCode::TokenMissing), 1);
+}
+
+#[tokio::test]
+async fn proofs_are_checked_and_missed_in_grpc() {
+    let bench = Bench::new(Algorithm::EdDsa);
+    let nonces = Nonces::new([3; 32]);
+    let builder = bench.authority.verifier(AUDIENCE);
+    let verifier = builder
+        .dpop(Policy::new().require_nonce(nonces))
+        .revocation(RevocationSource::None)
+        .build()
+        .unwrap();
+    let with_proofs = layer(&verifier).base_url("https://orders.internal".parse().unwrap());
+    let channel = serving(with_proofs, plenty()).await;
+    let key = DpopKey::from_seed([5; 32]).unwrap();
+    let token = bench.authority.token(AUDIENCE).scope("orders:read");
+    let token = token.bound_to(&key.confirmation()).mint(NOW).unwrap();
+    let call = async |what: &str, scheme: &str, proof: Option<String>| {
+        let mut request = Request::new(what.to_owned());
+        let metadata = request.metadata_mut();
+        metadata.insert(
+            "authorization",
+            format!("{scheme} {token}").parse().unwrap(),
+        );
+        if let Some(proof) = proof {
+            metadata.insert("dpop", proof.parse().unwrap());
+        }
+        orders::place(&channel, request).await
+    };
+    let proof = |method: &str, nonce: &str| {
+        let uri = "https://orders.internal/shop.Orders/Place";
+        let proof = key.proof(method, uri, &token).nonce(nonce).sign(NOW);
+        Some(proof.unwrap())
+    };
+    let meta = "resource_metadata=\"https://orders.internal/meta\"";
+    let algs = "algs=\"ES256 Ed25519 EdDSA\"";
+    let challenges = |status: &Status| -> Vec<String> {
+        let all = status.metadata().get_all("www-authenticate");
+        all.iter()
+            .map(|value| value.to_str().unwrap().to_owned())
+            .collect()
+    };
+
+    let status = call("free", "DPoP", proof("POST", "old"))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (status.code(), status.message()),
+        (Code::Unauthenticated, "use_dpop_nonce")
+    );
+    assert_eq!(
+        challenges(&status),
+        [format!("DPoP error=\"use_dpop_nonce\",{algs},{meta}")]
+    );
+    let nonce = status.metadata().get("dpop-nonce").unwrap();
+    let nonce = nonce.to_str().unwrap().to_owned();
+
+    let answer = call("free", "DPoP", proof("POST", &nonce)).await.unwrap();
+    assert!(
+        answer.metadata().contains_key("dpop-nonce"),
+        "and the next one"
+    );
+
+    for (what, scheme, proof, code, error, both) in [
+        (
+            "free",
+            "DPoP",
+            proof("GET", &nonce),
+            Code::Unauthenticated,
+            "invalid_dpop_proof",
+            false,
+        ),
+        (
+            "free",
+            "DPoP",
+            None,
+            Code::Unauthenticated,
+            "invalid_dpop_proof",
+            false,
+        ),
+        (
+            "free",
+            "Bearer",
+            None,
+            Code::Unauthenticated,
+            "invalid_token",
+            true,
+        ),
+        (
+            "pens",
+            "DPoP",
+            proof("POST", &nonce),
+            Code::PermissionDenied,
+            "insufficient_scope",
+            true,
+        ),
+    ] {
+        let status = call(what, scheme, proof).await.unwrap_err();
+        assert_eq!((status.code(), status.message()), (code, error));
+        let told = challenges(&status);
+        let schemes: Vec<_> = told
+            .iter()
+            .filter_map(|told| told.split(' ').next())
+            .collect();
+        let expected: &[_] = if both { &["Bearer", "DPoP"] } else { &["DPoP"] };
+        assert_eq!(schemes, expected, "{error}");
+        assert!(
+            told.iter()
+                .all(|told| told.contains(error) && told.contains(meta)),
+            "{told:?}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use tower::ServiceExt as _;
 use super::{Scene, URI, key};
 use crate::fixture::NOW;
 
-const BOTH: [&str; 2] = ["Bearer", "DPoP algs=\"ES256 EdDSA\""];
+const BOTH: [&str; 2] = ["Bearer", "DPoP algs=\"ES256 Ed25519 EdDSA\""];
 
 struct Write;
 
@@ -120,14 +120,14 @@ async fn what_the_others_are_told() {
             .status,
         200
     );
-    let invalid_proof = ["DPoP error=\"invalid_dpop_proof\",algs=\"ES256 EdDSA\""];
+    let invalid_proof = ["DPoP error=\"invalid_dpop_proof\",algs=\"ES256 Ed25519 EdDSA\""];
     let invalid_token = [
         "Bearer error=\"invalid_token\"",
-        "DPoP error=\"invalid_token\",algs=\"ES256 EdDSA\"",
+        "DPoP error=\"invalid_token\",algs=\"ES256 Ed25519 EdDSA\"",
     ];
     let malformed = [
         "Bearer error=\"invalid_request\"",
-        "DPoP error=\"invalid_request\",algs=\"ES256 EdDSA\"",
+        "DPoP error=\"invalid_request\",algs=\"ES256 Ed25519 EdDSA\"",
     ];
     let other = key(Algorithm::EdDsa, 4);
     let by_other = other.proof("GET", URI, &scene.token).sign(NOW).unwrap();
@@ -286,7 +286,7 @@ async fn a_client_is_led_to_the_nonce() {
     assert_eq!(told.status, 401);
     assert_eq!(
         told.challenges,
-        ["DPoP error=\"use_dpop_nonce\",algs=\"ES256 EdDSA\""]
+        ["DPoP error=\"use_dpop_nonce\",algs=\"ES256 Ed25519 EdDSA\""]
     );
     let nonce = told.nonce.unwrap();
     let proof = scene.proof().nonce(&nonce).sign(NOW).unwrap();
@@ -321,7 +321,7 @@ async fn scopes_and_a_full_memory() {
     let told = answer(&api, request("/write", &authorization, &[&proof("/write")])).await;
     assert_eq!(told.status, 403);
     let error = "error=\"insufficient_scope\",scope=\"orders:write\"";
-    let dpop = format!("DPoP {error},algs=\"ES256 EdDSA\"");
+    let dpop = format!("DPoP {error},algs=\"ES256 Ed25519 EdDSA\"");
     assert_eq!(told.challenges, [format!("Bearer {error}"), dpop]);
     // The request was the caller's: its proof is used.
     let told = answer(

@@ -1,5 +1,6 @@
 //! The migration from static keys, over real HTTP: who gets in at which stage, what is counted, and what is said to whom.
 
+mod attacks;
 mod counts;
 mod example;
 mod headers;
