@@ -130,6 +130,5 @@ async fn show(
 }
 
 fn now() -> UnixTime {
-    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    UnixTime::from_secs(since.as_secs())
+    SystemTime::now().into()
 }

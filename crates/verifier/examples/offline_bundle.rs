@@ -102,6 +102,5 @@ fn write_bundle(
 }
 
 fn now() -> UnixTime {
-    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    UnixTime::from_secs(since.as_secs())
+    SystemTime::now().into()
 }

@@ -91,6 +91,5 @@ fn message(token: String, body: &'static str) -> Message {
 }
 
 fn now() -> UnixTime {
-    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    UnixTime::from_secs(since.as_secs())
+    SystemTime::now().into()
 }

@@ -103,6 +103,5 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn now() -> UnixTime {
-    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    UnixTime::from_secs(since.as_secs())
+    SystemTime::now().into()
 }

@@ -52,7 +52,9 @@ pub enum ConnectError {
         detail: &'static str,
     },
     /// The metadata are another issuer's. The name must be the same to the byte, a slash at the end included.
-    #[error("the metadata are of the issuer `{found}`")]
+    #[error(
+        "the metadata are of the issuer `{found}`: name it so, to the byte, or ask the issuer that is meant"
+    )]
     IssuerMismatch {
         /// The name in the metadata.
         found: Excerpt,
@@ -170,6 +172,11 @@ impl FromIssuer {
     /// See [`VerifierBuilder::dpop`].
     pub fn dpop(self, policy: dpop::Policy) -> Self {
         self.with(|builder| builder.dpop(policy))
+    }
+
+    /// See [`VerifierBuilder::cached_tokens`].
+    pub fn cached_tokens(self, tokens: usize) -> Self {
+        self.with(|builder| builder.cached_tokens(tokens))
     }
 
     /// See [`VerifierBuilder::shared_revocations`].
