@@ -7,6 +7,7 @@ mod fuzz;
 mod layers;
 mod project;
 mod redis;
+mod tree;
 
 use std::process::{Command, ExitCode};
 
@@ -16,7 +17,8 @@ use project::root;
 const USAGE: &str = "\
 usage: cargo xtask <command>
 
-  check      format, lints, documentation, crate layers, dependency bans and licences
+  check      format, lints, documentation, crate layers, dependency bans and licences,
+             the verifier's tree
   test       every test; finds redis-server, or installs it where it may
   generate   rewrites the generated files under api/
   fuzz       runs each fuzz target, for --seconds N each (60); needs a nightly toolchain and cargo-fuzz";
