@@ -189,7 +189,14 @@ impl ApiKeys {
         check_length(text.as_bytes())?;
         let document: Document = toml::from_str(text).map_err(|error| KeysError::Toml {
             // `Display` would print the line that is wrong, and with it perhaps a key.
-            reason: error.message().to_owned(),
+            reason: match error.span().and_then(|at| text.get(..at.start)) {
+                Some(before) => format!(
+                    "line {}: {}",
+                    before.matches('\n').count() + 1,
+                    error.message()
+                ),
+                None => error.message().to_owned(),
+            },
         })?;
         Self::new(document.key)
     }

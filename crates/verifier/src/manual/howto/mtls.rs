@@ -26,10 +26,27 @@
 //! `clients` decides whose certificates get through the handshake. For workloads with certificates of the same issuer it is
 //! [`optional_clients`](crate::x509::CertificateVerifier::optional_clients) of a
 //! [`CertificateVerifier`](crate::x509::CertificateVerifier) ([below](#talk-mtls-with-the-certificates-of-an-issuer)); for
-//! certificates of your SPIFFE CA rustls's own `WebPkiClientVerifier` with that CA alone, and
-//! [`provider`](crate::tls::provider) for its crypto. With *optional* clients, tokens that are bound to nothing or to a key
-//! still get in without a certificate. The rest is as always: the router carries `verifier.layer()`, and there is nothing
-//! else to switch on.
+//! certificates of your SPIFFE CA it is rustls's own, with that CA alone:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use dayfly_verifier::tls::provider;
+//! use rustls::RootCertStore;
+//! use rustls::pki_types::{CertificateDer, pem::PemObject};
+//! use rustls::server::{WebPkiClientVerifier, danger::ClientCertVerifier};
+//!
+//! fn clients(ca_pem: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, Box<dyn std::error::Error>> {
+//!     let mut roots = RootCertStore::empty();
+//!     for authority in CertificateDer::pem_slice_iter(ca_pem) {
+//!         roots.add(authority?)?;
+//!     }
+//!     let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+//!     Ok(clients.allow_unauthenticated().build()?)
+//! }
+//! ```
+//!
+//! With `allow_unauthenticated`, as with *optional* clients, tokens that are bound to nothing or to a key get in without a
+//! certificate too. Everything else is as always: the router carries `verifier.layer()`, and there is nothing to switch on.
 //!
 //! For `x5t#S256` it does not matter who issued the certificate, only that it is the one that the token names. For
 //! `spiffe_id` it does: the client verifier must check a chain against the bundle of the leaf's own trust domain, and

@@ -3,14 +3,17 @@
 //! # Find out why a call is refused
 //!
 //! The caller learns `invalid_token` and nothing else. The event of the [layer](mod@crate::tower#events) has the code and
-//! the facts (`RUST_LOG=dayfly::access::refused=info`), [`Metrics`](crate::tower::Metrics) count each code, and
+//! the facts (the target `dayfly::access::refused`), [`Metrics`](crate::tower::Metrics) count each code, and
 //! [`Rejection`](crate::Rejection) gives both to programs.
 //!
-//! The code stands in the log as soon as something writes `tracing` events down:
+//! The code stands in the log as soon as something writes `tracing` events down. Before the server starts:
 //!
 //! ```no_run
-//! tracing_subscriber::fmt::init(); // before the server starts; shows INFO and above
+//! tracing_subscriber::fmt().init(); // INFO and above, whatever `RUST_LOG` says
 //! ```
+//!
+//! `tracing_subscriber::fmt::init()`, with its feature `env-filter`, goes by `RUST_LOG` and shows errors alone where that is
+//! not set.
 //!
 //! ```text
 //! INFO dayfly::access::refused: outcome="refused" code="wrong_audience" method="GET" route="/orders" status=401
