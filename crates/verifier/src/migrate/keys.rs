@@ -193,9 +193,9 @@ impl ApiKeys {
                 Some(before) => format!(
                     "line {}: {}",
                     before.matches('\n').count() + 1,
-                    error.message()
+                    without_values(error.message())
                 ),
-                None => error.message().to_owned(),
+                None => without_values(error.message()),
             },
         })?;
         Self::new(document.key)
@@ -348,6 +348,25 @@ fn check_hashes(keys: &[LegacyKey]) -> Result<(), KeysError> {
         }
     }
     Ok(())
+}
+
+/// A message of serde without what it quotes from the registry: a value, or the name of a member that is not known. The
+/// line says where to look.
+fn without_values(message: &str) -> String {
+    let message = match message.strip_prefix("unknown field `") {
+        Some(rest) => rest
+            .split_once('`')
+            .map_or_else(String::new, |(_, rest)| format!("unknown field{rest}")),
+        None => message.to_owned(),
+    };
+    match (message.find('"'), message.rfind('"')) {
+        (Some(first), Some(last)) if first < last => {
+            let before = message.get(..first).unwrap_or_default();
+            let after = message.get(last + 1..).unwrap_or_default();
+            format!("{before}…{after}")
+        }
+        _ => message,
+    }
 }
 
 const fn check_length(text: &[u8]) -> Result<(), KeysError> {
