@@ -1,4 +1,5 @@
 use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::de::{Deserialize, Deserializer, Visitor};
 use serde::ser::{Serialize, Serializer};
@@ -47,6 +48,14 @@ impl UnixTime {
     #[must_use]
     pub const fn seconds_since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// The whole second of a clock's reading; before 1970 it is 1970, where every token is not yet valid.
+impl From<SystemTime> for UnixTime {
+    fn from(time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self::from_secs(since.as_secs())
     }
 }
 
@@ -105,6 +114,16 @@ mod tests {
         assert_eq!(UnixTime::from_secs(u64::MAX), UnixTime::MAX);
         assert_eq!(t.seconds_since(UnixTime::MAX), 0);
         assert_eq!(UnixTime::MAX.seconds_since(t), MAX_SECS - 100);
+    }
+
+    #[test]
+    fn a_clock_is_read_in_whole_seconds_and_never_before_1970() {
+        use std::time::Duration;
+        let at = |millis| UnixTime::from(UNIX_EPOCH + Duration::from_millis(millis));
+        assert_eq!(at(1_999).as_secs(), 1);
+        assert_eq!(at(2_000).as_secs(), 2);
+        let before = UNIX_EPOCH - Duration::from_secs(1);
+        assert_eq!(UnixTime::from(before), UnixTime::EPOCH);
     }
 
     #[test]

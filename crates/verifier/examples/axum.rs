@@ -129,7 +129,7 @@ async fn show(
     Ok(())
 }
 
+/// Only programs read the clock; the verifier is told what time it is.
 fn now() -> UnixTime {
-    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    UnixTime::from_secs(since.as_secs())
+    SystemTime::now().into()
 }

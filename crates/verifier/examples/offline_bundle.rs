@@ -5,7 +5,8 @@
 //! cargo run --example offline_bundle --features testing -- https://sts.example.org urn:plant bundle.json < tokens.txt
 //! ```
 //!
-//! A bundle is three documents of the issuer: `{"trust": GET /v1/trust, "jwks": GET /jwks, "snapshot": "GET /v1/feed"}`.
+//! A bundle is three documents of the issuer: `{"trust": GET /v1/trust, "jwks": GET /.well-known/jwks.json,
+//! "snapshot": "GET /v1/feed"}`.
 #![allow(
     clippy::print_stdout,
     clippy::disallowed_methods,
@@ -102,6 +103,5 @@ fn write_bundle(
 }
 
 fn now() -> UnixTime {
-    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    UnixTime::from_secs(since.as_secs())
+    SystemTime::now().into()
 }

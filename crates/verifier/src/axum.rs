@@ -218,7 +218,7 @@ impl Turned {
     pub(crate) fn unprotected(layer: &str) -> Self {
         error!(
             layer,
-            "a handler asks for the caller, and its route does not have the layer"
+            "a handler asks for the caller, and its route does not have the layer: add the layer after the route"
         );
         Self(Reason::Unprotected)
     }

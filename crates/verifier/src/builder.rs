@@ -28,7 +28,7 @@ pub enum RevocationSource {
 #[non_exhaustive]
 pub enum BuildError {
     /// No audience was given; a verifier without one would accept tokens meant for other APIs.
-    #[error("no audience: name the API that this verifier protects")]
+    #[error("no audience: call `audience` with the name of the API that this verifier protects")]
     AudienceMissing,
     /// An empty audience.
     #[error("an audience is empty")]

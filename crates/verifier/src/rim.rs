@@ -2,9 +2,9 @@
 
 #[cfg(feature = "tower")]
 use std::sync::LazyLock;
+use std::time::SystemTime;
 #[cfg(feature = "tower")]
-use std::time::Instant;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use dayfly_token::UnixTime;
 
@@ -14,10 +14,7 @@ use dayfly_token::UnixTime;
     reason = "the layer, the server and the follower live at the rim"
 )]
 pub(crate) fn now() -> UnixTime {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO);
-    UnixTime::from_secs(since.as_secs())
+    SystemTime::now().into()
 }
 
 /// The time since the first call, by a clock that is never set back.

@@ -61,7 +61,7 @@ const MAX_METHOD_BYTES: usize = 255;
 /// door.
 pub fn caller<T>(request: &Request<T>) -> Result<&Verified, Status> {
     request.extensions().get().ok_or_else(|| {
-        error!("a method asks for the caller, and its server has no `Verifier::layer`");
+        error!("a method asks for the caller, and its server does not have the layer: `Server::builder().layer(verifier.layer().grpc())`");
         Status::internal("not available")
     })
 }

@@ -1,4 +1,4 @@
-//! What may be linked: bans, licences, and a verifier that cannot reach a network.
+//! What may be linked: bans, licences, and a verifier that cannot reach a network and stays small.
 //!
 //! The lists stand in `.deny.toml`. cargo-deny reads the same file and runs too where it is
 //! installed; its advisory database is out of reach on many machines, so that check is separate.
@@ -34,6 +34,7 @@ pub(crate) fn check() -> anyhow::Result<()> {
     bans(&policy)?;
     licences(&policy)?;
     offline_verifier()?;
+    crate::tree::check()?;
     cargo_deny()
 }
 

@@ -7,6 +7,8 @@ mod fuzz;
 mod layers;
 mod project;
 mod redis;
+mod surface;
+mod tree;
 
 use std::process::{Command, ExitCode};
 
@@ -16,7 +18,8 @@ use project::root;
 const USAGE: &str = "\
 usage: cargo xtask <command>
 
-  check      format, lints, documentation, crate layers, dependency bans and licences
+  check      format, lints, documentation, crate layers, dependency bans and licences,
+             the verifier's tree, public surfaces
   test       every test; finds redis-server, or installs it where it may
   generate   rewrites the generated files under api/
   fuzz       runs each fuzz target, for --seconds N each (60); needs a nightly toolchain and cargo-fuzz";
@@ -47,6 +50,7 @@ fn check() -> anyhow::Result<()> {
     cargo(&["fmt", "--all", "--check"], &[])?;
     step("crate layers", layers::check)?;
     step("dependencies", dependencies::check)?;
+    step("public surface", || surface::check(false))?;
     cargo(
         &[
             "clippy",
@@ -145,6 +149,7 @@ fn test() -> anyhow::Result<()> {
 }
 
 fn generate() -> anyhow::Result<()> {
+    surface::check(true)?;
     generated(&[("DAYFLY_BLESS", "1")])
 }
 

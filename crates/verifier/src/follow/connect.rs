@@ -27,6 +27,12 @@ pub enum ConnectError {
         /// Why.
         source: BuildError,
     },
+    /// No connection can be made at all: the CA certificates, or those of the system, cannot be used.
+    #[error("no connection to the issuer can be prepared")]
+    Client {
+        /// Why.
+        source: FetchError,
+    },
     /// The feed's snapshot is not believed.
     #[error("the revocation snapshot is refused")]
     Feed {
@@ -52,7 +58,7 @@ pub enum ConnectError {
         detail: &'static str,
     },
     /// The metadata are another issuer's. The name must be the same to the byte, a slash at the end included.
-    #[error("the metadata are of the issuer `{found}`")]
+    #[error("the metadata are of the issuer `{found}`, which is not the name given, to the byte")]
     IssuerMismatch {
         /// The name in the metadata.
         found: Excerpt,
@@ -177,6 +183,11 @@ impl FromIssuer {
         self.with(|builder| builder.shared_proofs(verifier))
     }
 
+    /// See [`VerifierBuilder::cached_tokens`].
+    pub fn cached_tokens(self, tokens: usize) -> Self {
+        self.with(|builder| builder.cached_tokens(tokens))
+    }
+
     /// See [`VerifierBuilder::shared_revocations`].
     pub fn shared_revocations(self, revocations: Arc<Revocations>) -> Self {
         self.with(|builder| builder.shared_revocations(revocations))
@@ -250,11 +261,7 @@ impl FromIssuer {
             .revocation(self.source)
             .build()
             .map_err(|source| ConnectError::Build { source })?;
-        let fetcher = Fetcher::new(self.fetch).map_err(|source| ConnectError::Fetch {
-            what: "trust roots",
-            url: String::new(),
-            source,
-        })?;
+        let fetcher = Fetcher::new(self.fetch).map_err(|source| ConnectError::Client { source })?;
         let plan = Plan::new(&verifier, fetcher, issuer_url, self.source, self.timing);
         let task = plan.start(self.state_file, self.without_issuer).await?;
         Ok(verifier.followed_by(Guard(task)))

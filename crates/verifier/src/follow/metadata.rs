@@ -44,7 +44,9 @@ pub(super) fn parse_issuer(issuer: &str, allow_http: bool) -> Result<Url, Connec
     }
     let url = Url::parse(issuer).map_err(|_| refused("it is not a URL"))?;
     if url.scheme() != "https" && !(allow_http && url.scheme() == "http") {
-        return Err(refused("it is not an https URL"));
+        return Err(refused(
+            "it is not an https URL (tests on loopback: `danger_allow_http`)",
+        ));
     }
     if url.host().is_none() || !url.username().is_empty() || url.password().is_some() {
         return Err(refused("it has user information or no host"));

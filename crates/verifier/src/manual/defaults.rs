@@ -10,6 +10,7 @@
 //! | fresh | heard within 15 s | fixed | Three heartbeats of the feed, so that one lost heartbeat is not yet called stale. |
 //! | size of a token | 16 KiB | fixed | Eight times what a token of ours has at most; larger ones are refused before any work. |
 //! | age of a DPoP proof | 60 s, either way | fixed | Clocks of clients; with nonces, 300 s since the nonce was given out, and the clients' clocks do not matter. |
+//! | tokens that are remembered | 8192 | [`cached_tokens`](crate::VerifierBuilder::cached_tokens) | As many as are alive at once at an API that a few thousand workloads call, in 24 MiB. Only what was verified gets in; times, binding and revocation are checked each time. |
 //! | used DPoP proofs | 1,048,576 | [`Policy::capacity`](crate::dpop::Policy::capacity) | 17,000 requests a second for a minute, in 40 MB at most. Beyond it new proofs are refused. |
 //! | size of a DPoP proof, of its `jti` | 8 KiB, 256 bytes | fixed | Ten times what a proof with a short URI has; a UUID has 36 bytes. |
 //! | depth of JSON | 16 levels | fixed | Far more than the claims need, far less than endangers a stack. |

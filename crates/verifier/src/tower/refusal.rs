@@ -5,7 +5,7 @@ use super::challenge::Challenge;
 use crate::{Rejection, RejectionCode, Verified};
 
 /// The stable name of a refusal: of the token, or of the request that it came with. In events, metrics and the table
-/// of the [manual](crate::manual::howto).
+/// of the [manual](crate::manual::howto::refusals).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum RefusalCode {

@@ -6,7 +6,7 @@ use dayfly_verifier::tower::RefusalCode;
 
 #[test]
 fn the_table_of_codes_is_whole() {
-    let manual = include_str!("../../src/manual/howto.rs");
+    let manual = include_str!("../../src/manual/howto/refusals.rs");
     let (_, table) = manual
         .split_once("//! | code | what it means | what to do |")
         .unwrap();

@@ -210,9 +210,8 @@ async fn tls_to_the_issuer_is_verified() {
             .ca_pem(pem);
         assert!(matches!(
             no_ca.build().await,
-            Err(ConnectError::Fetch {
+            Err(ConnectError::Client {
                 source: FetchError::Authorities { .. },
-                ..
             })
         ));
     }

@@ -13,6 +13,19 @@ fn entry(id: &str, key: &str) -> KeyEntry {
     KeyEntry::new(id.parse().unwrap(), "tests".parse().unwrap(), hash)
 }
 
+/// Which line, and not what stands in it: that may be a key.
+#[test]
+fn a_broken_registry_is_told_by_its_line() {
+    let text = "# keys\n\n[[key]]\nid = \"a\"\nowner = \"b\"\nhash = \"canary\"\n";
+    let error = ApiKeys::from_toml(text).unwrap_err().to_string();
+    assert!(error.contains("line 6: "), "{error}");
+    assert!(!error.contains("canary"), "{error}");
+    for (from, to) in [("hash =", "scopes ="), ("hash = \"canary\"", "canary = 1")] {
+        let error = ApiKeys::from_toml(&text.replace(from, to)).unwrap_err();
+        assert!(!error.to_string().contains("canary"), "{error}");
+    }
+}
+
 #[test]
 fn what_a_registry_looks_like() {
     let read = keys();
