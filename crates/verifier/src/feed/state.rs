@@ -21,6 +21,8 @@ pub struct FeedState {
     keys: KeySet,
     revocations: Arc<Revocations>,
     cursor: Option<Cursor>,
+    /// Up to when its own statements say everything.
+    as_of: Option<UnixTime>,
     most_entries: usize,
 }
 
@@ -70,6 +72,7 @@ impl FeedState {
             keys,
             revocations,
             cursor: None,
+            as_of: None,
             most_entries: MAX_ENTRIES,
         }
     }
