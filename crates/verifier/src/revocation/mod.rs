@@ -289,6 +289,27 @@ mod tests {
         assert_eq!(sizes(), (MOST_RECENT + 2, 0));
     }
 
+    /// A snapshot that says the same as the last one leaves what was found alive alive.
+    #[test]
+    fn what_is_known_changes_nothing() {
+        let revocations = Revocations::new();
+        let known = entry(Kind::Task, "payments/release-7");
+        revocations.merge(&[known], NOW);
+        revocations.purge(NOW);
+        let (version, len) = (revocations.version(), revocations.len());
+        revocations.merge(&[known], NOW);
+        assert_eq!((revocations.version(), revocations.len()), (version, len));
+        let later = Entry {
+            before: NOW.saturating_add(1),
+            ..known
+        };
+        revocations.merge(&[later], NOW);
+        assert!(revocations.version() > version);
+        assert!(revocations.is_dead(&known.prefix, later.before));
+        revocations.purge(NOW);
+        assert_eq!(revocations.entries(NOW), [later]);
+    }
+
     #[test]
     fn debug_says_how_much_and_of_when() {
         let revocations = Revocations::new();
