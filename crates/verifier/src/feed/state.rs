@@ -296,6 +296,12 @@ mod tests {
         let revocations = Arc::new(Revocations::new());
         let mut state = FeedState::new(String::new(), KeySet::default(), Arc::clone(&revocations));
         state.most_entries = 10;
+        let outcome = state.unite(&snapshot(0..11, 1), now);
+        assert!(
+            matches!(outcome, Outcome::Refused(FeedError::Full { entries: 11 })),
+            "{outcome:?}"
+        );
+        assert!(revocations.is_empty());
         for second in 1..5 {
             let outcome = state.unite(&snapshot(0..10, second), now);
             assert!(matches!(outcome, Outcome::Applied { .. }), "{outcome:?}");

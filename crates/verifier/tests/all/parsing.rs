@@ -364,7 +364,7 @@ fn debug_shows_no_token_and_no_claims() {
     let bench = Bench::new(Algorithm::EdDsa);
     let good = bench.good();
     let unverified = format!("{:?}", dayfly_verifier::UnverifiedToken::new(&good));
-    assert!(!unverified.contains(&good[..16]), "{unverified}");
+    assert_eq!(unverified, format!("UnverifiedToken({} bytes)", good.len()));
     let verified = format!("{:?} {:?}", bench.accepts(&good), bench.verifier);
     for said in [
         "tests/caller",
