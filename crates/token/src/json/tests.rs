@@ -245,3 +245,20 @@ fn errors_say_what_was_expected() {
         assert!(refused.contains(expected), "{json}: {refused}");
     }
 }
+
+/// Whatever a name begins and ends with, and however long it is.
+#[test]
+fn names_of_any_form_are_told_apart() {
+    for name in [
+        "",
+        " \u{bf}",
+        "\u{bf} ",
+        &"x".repeat(1000),
+        &"\u{10ffff}".repeat(1000),
+    ] {
+        let once = format!("{{\"{name}\":1,\"{name}y\":2}}");
+        assert_eq!(check_object(once.as_bytes()), Ok(()), "{name}");
+        let twice = format!("{{\"{name}\":1,\"{name}y\":2,\"{name}\":3}}");
+        assert_eq!(check_object(twice.as_bytes()), duplicate(name), "{name}");
+    }
+}

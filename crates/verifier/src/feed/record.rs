@@ -228,6 +228,26 @@ mod tests {
     }
 
     #[test]
+    fn what_was_kept_is_kept_again() {
+        let authority = crate::testing::TestAuthority::from_seed("https://sts.example", [5; 32]);
+        let snapshot = authority.unwrap().sign_statement(&statement(0, 7, true));
+        let bundle = Bundle {
+            snapshot: snapshot.unwrap(),
+            statements: vec!["a".to_owned(), "b".to_owned()],
+            older: vec!["c".to_owned()],
+            ..Bundle::default()
+        };
+        let record = Record::of(&bundle);
+        assert_eq!(record.snapshot_as_of(), Some(UnixTime::from_secs(7)));
+        let mut again = Bundle::default();
+        assert!(record.write_into(&mut again));
+        assert_eq!(again.snapshot, bundle.snapshot);
+        assert_eq!(again.statements, bundle.statements);
+        assert_eq!(again.older, bundle.older);
+        assert!(!Record::default().write_into(&mut again));
+    }
+
+    #[test]
     fn half_a_lifetime_wants_a_snapshot() {
         let mut record = Record::default();
         assert!(record.note("snapshot", &statement(0, 1, true), &applied(1), false));
@@ -235,6 +255,9 @@ mod tests {
         assert!(!record.wants_snapshot(3600));
         assert!(record.note("b", &statement(1801, 1802, false), &applied(1802), true));
         assert!(record.wants_snapshot(3600));
+        // A snapshot that was old when it came takes nothing back of what was heard since.
+        assert!(record.note("late", &statement(0, 2, true), &applied(2), false));
+        assert!(!record.wants_snapshot(3600) && record.wants_snapshot(3599));
     }
 
     #[test]
