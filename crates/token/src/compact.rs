@@ -270,6 +270,20 @@ mod tests {
     }
 
     #[test]
+    fn errors_say_where() {
+        for (token, text) in [
+            ("a.b.c=", "5"),
+            ("a+.b.c", "1"),
+            (".b.c", "header"),
+            ("a..c", "payload"),
+            ("a.b.", "signature"),
+        ] {
+            let refused = Compact::split(token).unwrap_err().to_string();
+            assert!(refused.contains(text), "{token}: {refused}");
+        }
+    }
+
+    #[test]
     fn size_comes_first() {
         let longest = format!("a.b.{}", "c".repeat(MAX_TOKEN_BYTES - 4));
         assert!(Compact::split(&longest).is_ok());

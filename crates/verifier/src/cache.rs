@@ -200,7 +200,7 @@ fn stripe() -> usize {
 
 #[cfg(test)]
 mod tests {
-    use dayfly_keys::{Algorithm, SigningKey};
+    use dayfly_keys::{Algorithm, KeySet, SigningKey};
     use zeroize::Zeroizing;
 
     use super::*;
@@ -303,6 +303,92 @@ mod tests {
         let newcomer = token(8, 100);
         assert!(verify(&verifier, &newcomer, NOW) && kept(&verifier, &newcomer));
         assert!(!kept(&verifier, &short) && long.iter().all(|token| kept(&verifier, token)));
+    }
+
+    /// A token as it comes out of its reading, under a generation of the test's choice.
+    fn handle(verifier: &Verifier, token: &str, generation: u64) -> Arc<Handle> {
+        let checked = verifier.core().read(token, generation);
+        Arc::new(Handle::new(Arc::new(checked.ok().unwrap())))
+    }
+
+    /// As long as tokens are, and no two end alike.
+    fn text(number: usize) -> String {
+        format!("{number:0>40}")
+    }
+
+    #[test]
+    fn what_nobody_can_use_gives_way_before_what_lives() {
+        let (authority, verifier) = verifier(8);
+        let of_life = |secs| authority.token("api").ttl_secs(secs).mint(NOW).unwrap();
+        let (short, long) = (of_life(60), of_life(300));
+        let short_lived = handle(&verifier, &short, 1);
+        let long_lived = handle(&verifier, &long, 1);
+        let of_former_keys = handle(&verifier, &long, 0);
+        for (living, dead, now) in [
+            (&short_lived, &of_former_keys, NOW),
+            (&long_lived, &short_lived, NOW.saturating_add(60)),
+        ] {
+            let cache = Cache::new(8);
+            for number in 0..7 {
+                cache.insert(&text(number), living, NOW);
+            }
+            cache.insert(&text(7), dead, NOW);
+            cache.insert(&text(8), living, now);
+            let generation = dead.checked().generation;
+            assert!(cache.find(&text(7), generation).is_none());
+            assert!((0..7).all(|number| cache.find(&text(number), 1).is_some()));
+            assert!(cache.find(&text(8), 1).is_some());
+        }
+    }
+
+    #[test]
+    fn a_token_stands_in_one_place() {
+        let (authority, verifier) = verifier(8);
+        let token = authority.token("api").mint(NOW).unwrap();
+        let cache = Cache::new(8);
+        for generation in [0, 1] {
+            cache.insert(&token, &handle(&verifier, &token, generation), NOW);
+        }
+        assert!(cache.find(&token, 0).is_none() && cache.find(&token, 1).is_some());
+        let tags = cache.sets.iter().flat_map(|set| &set.tags);
+        let taken = tags.filter(|tag| tag.load(Ordering::Relaxed) != 0);
+        assert_eq!(taken.count(), 1);
+    }
+
+    #[test]
+    fn while_half_of_the_places_are_free_none_is_turned_out() {
+        let (authority, verifier) = verifier(8);
+        let token = authority.token("api").mint(NOW).unwrap();
+        let handle = handle(&verifier, &token, 0);
+        let cache = Cache::new(4096);
+        for number in 0..2048 {
+            cache.insert(&text(number), &handle, NOW);
+        }
+        assert!((0..2048).all(|number| cache.find(&text(number), 0).is_some()));
+    }
+
+    #[test]
+    fn the_same_keys_once_more_turn_nothing_out() {
+        let (authority, verifier) = verifier(8);
+        let token = authority.token("api").mint(NOW).unwrap();
+        assert!(verify(&verifier, &token, NOW));
+        verifier.replace_keys(authority.keys());
+        assert!(kept(&verifier, &token));
+        verifier.replace_keys(KeySet::default());
+        assert!(!kept(&verifier, &token));
+    }
+
+    #[test]
+    fn the_longest_that_is_kept() {
+        let (authority, verifier) = verifier(8);
+        let token = authority.token("api").mint(NOW).unwrap();
+        let handle = handle(&verifier, &token, 0);
+        let cache = Cache::new(8);
+        for (bytes, is_kept) in [(4096, true), (4097, false)] {
+            let text = "x".repeat(bytes);
+            cache.insert(&text, &handle, NOW);
+            assert_eq!(cache.find(&text, 0).is_some(), is_kept, "{bytes}");
+        }
     }
 
     #[test]

@@ -392,6 +392,37 @@ fn sets_are_strict_json_and_bounded() {
 }
 
 #[test]
+fn a_public_key_has_one_length() {
+    for (algorithm, first, length) in [(Algorithm::Es256, 4, 65), (Algorithm::EdDsa, 1, 32)] {
+        for other in [0, 1, 31, 32, 33, 34, 64, 65, 66] {
+            let public = vec![first; other];
+            assert_eq!(
+                Jwk::public(algorithm, &public).is_ok(),
+                other == length,
+                "{algorithm}: {other}"
+            );
+        }
+    }
+    assert_eq!(
+        [Algorithm::Es256, Algorithm::EdDsa].map(|algorithm| algorithm.to_string()),
+        ["ES256", "EdDSA"]
+    );
+}
+
+#[test]
+fn the_longest_set() {
+    let longest = |bytes: usize| format!("{{\"keys\":[]{}}}", " ".repeat(bytes - 11));
+    assert_eq!(longest(MAX_JWK_SET_BYTES).len(), MAX_JWK_SET_BYTES);
+    assert!(JwkSet::parse(longest(MAX_JWK_SET_BYTES).as_bytes()).is_ok());
+    let length = MAX_JWK_SET_BYTES + 1;
+    assert_eq!(
+        JwkSet::parse(longest(length).as_bytes()),
+        Err(JwkSetError::TooLong { length })
+    );
+    assert_eq!(MAX_JWK_SET_BYTES, 262_144);
+}
+
+#[test]
 fn sets_of_keys() {
     let mut keys = KeySet::default();
     assert!(keys.is_empty());
@@ -399,6 +430,7 @@ fn sets_of_keys() {
         keys.insert(signing_key(Algorithm::Es256, seed).verifying_key().clone());
     }
     keys.insert(signing_key(Algorithm::Es256, 1).verifying_key().clone());
+    assert!(!keys.is_empty());
     assert_eq!(
         (keys.len(), keys.kids().count(), keys.iter().count()),
         (3, 3, 3)

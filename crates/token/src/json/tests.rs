@@ -214,3 +214,76 @@ fn nothing_is_smuggled_past_in_a_string() {
         );
     }
 }
+
+#[test]
+fn types_of_every_kind_are_read() {
+    use std::collections::BTreeMap;
+    use std::net::IpAddr;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    enum Answer {
+        Yes,
+        Perhaps(u8),
+    }
+
+    // Written for people, so that an address is text.
+    let addresses: BTreeMap<String, IpAddr> = from_slice(br#"{"a":"10.0.0.1"}"#).unwrap();
+    assert_eq!(addresses["a"], IpAddr::from([10, 0, 0, 1]));
+    let read = |json: &'static str| from_slice::<BTreeMap<&str, Answer>>(json.as_bytes());
+    for (json, answer) in [
+        (r#"{"a":"Yes"}"#, Answer::Yes),
+        (r#"{"a":{"Yes":null}}"#, Answer::Yes),
+        (r#"{"a":{"Perhaps":1}}"#, Answer::Perhaps(1)),
+    ] {
+        assert_eq!(
+            read(json).unwrap(),
+            BTreeMap::from([("a", answer)]),
+            "{json}"
+        );
+    }
+    for json in [r#"{"a":"No"}"#, r#"{"a":{"Yes":1}}"#, r#"{"a":"Perhaps"}"#] {
+        assert!(matches!(read(json), Err(JsonError::Shape { .. })), "{json}");
+    }
+}
+
+#[test]
+fn errors_say_what_was_expected() {
+    #[derive(Debug, Deserialize)]
+    struct Outer {
+        #[serde(default)]
+        _text: String,
+        #[serde(default, deserialize_with = "present_object")]
+        _inner: Option<serde_json::Map<String, serde_json::Value>>,
+    }
+
+    for (json, expected) in [
+        (r#"{"_text":1}"#, "expected a string"),
+        (r#"{"_inner":1}"#, "expected an object"),
+        (
+            r#"{"_inner":{"$serde_json::private::Number":1}}"#,
+            "expected a member name",
+        ),
+    ] {
+        let refused = from_slice::<Outer>(json.as_bytes())
+            .unwrap_err()
+            .to_string();
+        assert!(refused.contains(expected), "{json}: {refused}");
+    }
+}
+
+/// Whatever a name begins and ends with, and however long it is.
+#[test]
+fn names_of_any_form_are_told_apart() {
+    for name in [
+        "",
+        " \u{bf}",
+        "\u{bf} ",
+        &"x".repeat(1000),
+        &"\u{10ffff}".repeat(1000),
+    ] {
+        let once = format!("{{\"{name}\":1,\"{name}y\":2}}");
+        assert_eq!(check_object(once.as_bytes()), Ok(()), "{name}");
+        let twice = format!("{{\"{name}\":1,\"{name}y\":2,\"{name}\":3}}");
+        assert_eq!(check_object(twice.as_bytes()), duplicate(name), "{name}");
+    }
+}

@@ -130,6 +130,19 @@ fn null_is_no_claim() {
 }
 
 #[test]
+fn errors_say_what_a_claim_is() {
+    for (name, value, expected) in [
+        ("aud", "1", "an audience or a list of them"),
+        ("cnf", "1", "an object with one confirmation method"),
+        ("exp", "\"1\"", "whole seconds since 1970"),
+    ] {
+        let refused = with(name, value).unwrap_err();
+        let text = std::error::Error::source(&refused).unwrap().to_string();
+        assert!(text.contains(expected), "{name}: {text}");
+    }
+}
+
+#[test]
 fn times_are_whole_seconds() {
     for name in ["iat", "nbf", "exp"] {
         for refused in [

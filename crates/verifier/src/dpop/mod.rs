@@ -168,3 +168,21 @@ impl fmt::Debug for Presentation<'_> {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_proof() {
+        let presentation = Presentation {
+            proof: "a.b.c",
+            method: "GET",
+            uri: "https://api.example/a",
+        };
+        assert_eq!(
+            format!("{presentation:?}"),
+            "Presentation { proof: 5 bytes, method: \"GET\", uri: \"https://api.example/a\" }"
+        );
+    }
+}

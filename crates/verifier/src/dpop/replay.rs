@@ -228,6 +228,39 @@ mod tests {
         assert_eq!(winners.into_inner(), 2000);
     }
 
+    /// A digest in the shard of that number.
+    fn in_shard(shard: u8, number: u8) -> Digest {
+        let mut digest = [0; 16];
+        (digest[0], digest[15]) = (shard, number);
+        digest
+    }
+
+    #[test]
+    fn what_expired_in_another_shard_makes_room() {
+        let store = Store::new(2);
+        let expires_at = NOW.saturating_add(60);
+        assert_eq!(store.insert(in_shard(0, 0), expires_at, NOW), Ok(()));
+        assert_eq!(store.insert(in_shard(1, 0), expires_at, NOW), Ok(()));
+        let full = Err(ProofError::StoreFull { capacity: 2 });
+        assert_eq!(store.insert(in_shard(2, 0), expires_at, NOW), full);
+        let later = expires_at.saturating_add(SLOT_SECS);
+        assert_eq!(store.insert(in_shard(2, 0), later, later), Ok(()));
+        assert_eq!(store.insert(in_shard(3, 0), later, later), Ok(()));
+        assert_eq!(store.insert(in_shard(4, 0), later, later), full);
+    }
+
+    #[test]
+    fn proofs_spread_over_all_shards_and_expire_by_the_slot() {
+        let store = Store::new(1000);
+        let start = UnixTime::from_secs(NOW.as_secs() / SLOT_SECS * SLOT_SECS);
+        for shard in 0..=u8::MAX {
+            let expires_at = start.saturating_add(u64::from(shard) / 16 % SLOT_SECS);
+            assert_eq!(store.insert(in_shard(shard, 1), expires_at, start), Ok(()));
+        }
+        let slots = store.shards.iter().map(|shard| lock(shard).slots.len());
+        assert!(slots.eq([1; SHARDS]));
+    }
+
     proptest! {
         /// A clock that jumps either way, as often as it likes, makes no proof new.
         #[test]

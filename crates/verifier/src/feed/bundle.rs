@@ -187,3 +187,24 @@ impl Verifier {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn length_comes_first() {
+        let text = "x".repeat(MAX_BUNDLE_BYTES + 2);
+        let parse =
+            |length: usize| Bundle::parse(text.get(..length).unwrap_or_default().as_bytes());
+        assert!(matches!(
+            parse(MAX_BUNDLE_BYTES),
+            Err(BundleError::Json { .. })
+        ));
+        for length in [MAX_BUNDLE_BYTES + 1, MAX_BUNDLE_BYTES + 2] {
+            assert!(
+                matches!(parse(length), Err(BundleError::TooLong { length: found }) if found == length)
+            );
+        }
+    }
+}

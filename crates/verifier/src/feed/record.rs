@@ -194,6 +194,88 @@ mod tests {
     }
 
     #[test]
+    fn a_snapshot_keeps_what_revokes_something_that_it_lacks() {
+        let authority = crate::testing::TestAuthority::from_seed("https://sts.example", [5; 32]);
+        let authority = authority.unwrap();
+        let entry = |before: u64, until: u64| Entry {
+            prefix: crate::revocation::prefix(dayfly_token::feed::Kind::Task, "payments/a"),
+            before: UnixTime::from_secs(before),
+            until: UnixTime::from_secs(until),
+        };
+        let snapshot = |to: u64, entries: Vec<Entry>| Statement {
+            entries,
+            ..statement(0, to, true)
+        };
+        // The second snapshot is of the instant 2.
+        for (known, said, is_kept) in [
+            (entry(5, 9), vec![entry(5, 9)], false),
+            (entry(5, 9), vec![entry(6, 10)], false),
+            (entry(5, 9), vec![], true),
+            (entry(5, 9), vec![entry(4, 9)], true),
+            (entry(5, 9), vec![entry(5, 8)], true),
+            (entry(5, 2), vec![], true),
+            (entry(5, 1), vec![], false),
+        ] {
+            let mut record = Record::default();
+            let former = snapshot(1, vec![known]);
+            let text = authority.sign_statement(&former).unwrap();
+            assert!(record.note(&text, &former, &applied(1), true));
+            assert!(record.note("later", &snapshot(2, said.clone()), &applied(2), false));
+            let kept: &[String] = if is_kept { &[text] } else { &[] };
+            assert_eq!(record.older, kept, "{known:?} {said:?}");
+            assert_eq!(record.snapshot, "later");
+        }
+    }
+
+    #[test]
+    fn what_was_kept_is_kept_again() {
+        let authority = crate::testing::TestAuthority::from_seed("https://sts.example", [5; 32]);
+        let snapshot = authority.unwrap().sign_statement(&statement(0, 7, true));
+        let bundle = Bundle {
+            snapshot: snapshot.unwrap(),
+            statements: vec!["a".to_owned(), "b".to_owned()],
+            older: vec!["c".to_owned()],
+            ..Bundle::default()
+        };
+        let record = Record::of(&bundle);
+        assert_eq!(record.snapshot_as_of(), Some(UnixTime::from_secs(7)));
+        let mut again = Bundle::default();
+        assert!(record.write_into(&mut again));
+        assert_eq!(again.snapshot, bundle.snapshot);
+        assert_eq!(again.statements, bundle.statements);
+        assert_eq!(again.older, bundle.older);
+        assert!(!Record::default().write_into(&mut again));
+    }
+
+    #[test]
+    fn half_a_lifetime_wants_a_snapshot() {
+        let mut record = Record::default();
+        assert!(record.note("snapshot", &statement(0, 1, true), &applied(1), false));
+        assert!(record.note("a", &statement(1, 1801, false), &applied(1801), true));
+        assert!(!record.wants_snapshot(3600));
+        assert!(record.note("b", &statement(1801, 1802, false), &applied(1802), true));
+        assert!(record.wants_snapshot(3600));
+        // A snapshot that was old when it came takes nothing back of what was heard since.
+        assert!(record.note("late", &statement(0, 2, true), &applied(2), false));
+        assert!(!record.wants_snapshot(3600) && record.wants_snapshot(3599));
+    }
+
+    #[test]
+    fn the_oldest_gives_way() {
+        let mut record = Record::default();
+        let quarter = |of: char| of.to_string().repeat(MAX_OLDER_BYTES / 4);
+        for of in ['a', 'b', 'c', 'd', 'd'] {
+            record.keep_older(quarter(of));
+        }
+        assert_eq!(record.older, ['a', 'b', 'c', 'd'].map(quarter));
+        record.keep_older(quarter('e'));
+        assert_eq!(record.older, ['b', 'c', 'd', 'e'].map(quarter));
+        let half = "f".repeat(MAX_OLDER_BYTES / 2);
+        record.keep_older(half.clone());
+        assert_eq!(record.older, [quarter('d'), quarter('e'), half]);
+    }
+
+    #[test]
     fn a_record_that_is_full_waits_for_a_snapshot() {
         let mut record = Record::default();
         assert!(
@@ -214,6 +296,8 @@ mod tests {
         assert!(record.note("small", &statement(22, 23, false), &applied(23), true));
         // An older snapshot does not begin it again.
         assert!(!record.note("old", &statement(0, 10, true), &applied(23), false));
+        let of_another_epoch = statement(0, 10, true);
+        assert!(!record.note("old", &of_another_epoch, &applied(10), false));
         assert_eq!(record.snapshot, "snapshot");
     }
 

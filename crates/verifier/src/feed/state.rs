@@ -304,11 +304,22 @@ mod tests {
         let revocations = Arc::new(Revocations::new());
         let mut state = FeedState::new(String::new(), KeySet::default(), Arc::clone(&revocations));
         state.most_entries = 10;
+        let outcome = state.unite(&snapshot(0..11, 1), now);
+        assert!(
+            matches!(outcome, Outcome::Refused(FeedError::Full { entries: 11 })),
+            "{outcome:?}"
+        );
+        assert!(revocations.is_empty());
         for second in 1..5 {
             let outcome = state.unite(&snapshot(0..10, second), now);
             assert!(matches!(outcome, Outcome::Applied { .. }), "{outcome:?}");
             assert_eq!(revocations.as_of(), Some(now.saturating_add(second)));
         }
+        #[cfg(feature = "http")]
+        for (numbers, is_news) in [(0..10, false), (9..11, true), (10..11, true)] {
+            assert_eq!(state.is_news(&snapshot(numbers, 5)), is_news);
+        }
+        assert!(format!("{state:?}").contains("epoch: \"e1\""));
         let outcome = state.unite(&snapshot(1..11, 9), now);
         assert!(
             matches!(outcome, Outcome::Refused(FeedError::Full { entries: 11 })),

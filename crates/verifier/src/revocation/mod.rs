@@ -217,3 +217,107 @@ impl fmt::Debug for Revocations {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
+
+    fn entry(kind: Kind, value: &str) -> Entry {
+        Entry {
+            prefix: prefix(kind, value),
+            before: NOW,
+            until: FOREVER,
+        }
+    }
+
+    fn facts() -> Facts<'static> {
+        Facts {
+            kid: "kid",
+            jti: "jti",
+            sub: "spiffe://test.example/payments/deploy",
+            txn: Some("payments/release-7"),
+            rule: None,
+            ancestors: &[],
+            actors: None,
+            issued_at: NOW,
+        }
+    }
+
+    /// Whatever else is in either table, and however often the filters say yes.
+    #[test]
+    fn each_table_kills_and_neither_hides_the_other() {
+        let (task, owner) = (
+            entry(Kind::Task, "payments/release-7"),
+            entry(Kind::Owner, "payments"),
+        );
+        let sets = [&[][..], &[task], &[owner], &[task, owner]];
+        for settled in sets {
+            for recent in sets {
+                let revocations = Revocations::new();
+                revocations.put(State {
+                    settled: Arc::new(Table::of(settled.to_vec())),
+                    recent: Table::of(recent.to_vec()),
+                });
+                let has = |entry| settled.contains(entry) || recent.contains(entry);
+                let expected = match (has(&task), has(&owner)) {
+                    (true, _) => Some(Kind::Task),
+                    (false, true) => Some(Kind::Owner),
+                    (false, false) => None,
+                };
+                let found = revocations.find(&facts());
+                assert_eq!(found, expected, "{settled:?} {recent:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_recent_settles_when_there_is_much_of_it() {
+        let revocations = Revocations::new();
+        let many: Vec<_> = (0..MOST_RECENT)
+            .map(|number| entry(Kind::Credential, &number.to_string()))
+            .collect();
+        let sizes = || {
+            let state = revocations.state.load();
+            (state.settled.len(), state.recent.len())
+        };
+        revocations.merge(&many, NOW);
+        assert_eq!(sizes(), (0, MOST_RECENT));
+        let two = [entry(Kind::Task, "a"), entry(Kind::Task, "b")];
+        revocations.merge(&two, NOW);
+        assert_eq!(sizes(), (MOST_RECENT + 2, 0));
+    }
+
+    /// A snapshot that says the same as the last one leaves what was found alive alive.
+    #[test]
+    fn what_is_known_changes_nothing() {
+        let revocations = Revocations::new();
+        let known = entry(Kind::Task, "payments/release-7");
+        revocations.merge(&[known], NOW);
+        revocations.purge(NOW);
+        let (version, len) = (revocations.version(), revocations.len());
+        revocations.merge(&[known], NOW);
+        assert_eq!((revocations.version(), revocations.len()), (version, len));
+        let later = Entry {
+            before: NOW.saturating_add(1),
+            ..known
+        };
+        revocations.merge(&[later], NOW);
+        assert!(revocations.version() > version);
+        assert!(revocations.is_dead(&known.prefix, later.before));
+        revocations.purge(NOW);
+        assert_eq!(revocations.entries(NOW), [later]);
+    }
+
+    #[test]
+    fn debug_says_how_much_and_of_when() {
+        let revocations = Revocations::new();
+        revocations.merge(&[entry(Kind::Rule, "gh-deploy")], NOW);
+        revocations.heard(NOW);
+        assert_eq!(
+            format!("{revocations:?}"),
+            "Revocations { entries: 1, as_of: Some(UnixTime(1800000000)) }"
+        );
+    }
+}

@@ -157,7 +157,7 @@ fn slot(prefix: &Prefix, shift: u32) -> usize {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::indexing_slicing, reason = "tests")]
+    #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests")]
     use std::collections::BTreeMap;
 
     use dayfly_token::UnixTime;
@@ -211,6 +211,25 @@ mod tests {
             .iter()
             .map(|entry| (entry.prefix, (entry.before, entry.until)))
             .collect()
+    }
+
+    /// Without it lookups are right, and slow.
+    #[test]
+    fn a_lookup_meets_few_neighbours() {
+        let spread: Vec<_> = (0..4096_u64)
+            .map(|number| {
+                let digest = dayfly_keys::sha256(&number.to_le_bytes());
+                entry(*digest.first_chunk().unwrap(), 1, 1)
+            })
+            .collect();
+        let table = Table::of(spread);
+        let sizes = table.starts.windows(2).map(|pair| pair[1] - pair[0]);
+        assert!(sizes.max() <= Some(32));
+        let absent = (4096..8192_u64).filter(|number| {
+            let digest = dayfly_keys::sha256(&number.to_le_bytes());
+            table.may_have(&Prefix::from_bytes(*digest.first_chunk().unwrap()))
+        });
+        assert!(absent.count() < 400);
     }
 
     proptest! {

@@ -160,3 +160,15 @@ fn bindings_that_cannot_be_checked_are_refused() {
         );
     }
 }
+
+#[test]
+fn debug_names_a_certificate_and_does_not_show_it() {
+    let peer = peer(b"a leaf", Some("spiffe://test.example/a"));
+    let thumbprint = dayfly_token::base64url::encode(dayfly_keys::sha256(b"a leaf"));
+    let text = format!("{peer:?}");
+    assert!(
+        text.contains(&thumbprint) && text.contains("spiffe://test.example/a"),
+        "{text}"
+    );
+    assert!(!text.contains("chain"), "{text}");
+}

@@ -6,7 +6,7 @@ use dayfly_verifier::RejectionCode as Code;
 use proptest::prelude::*;
 use serde_json::json;
 
-use crate::fixture::{AUDIENCE, Bench, NOW};
+use crate::fixture::{AUDIENCE, Bench, ISSUER, NOW};
 
 #[test]
 fn algorithm_none_in_every_spelling() {
@@ -364,8 +364,17 @@ fn debug_shows_no_token_and_no_claims() {
     let bench = Bench::new(Algorithm::EdDsa);
     let good = bench.good();
     let unverified = format!("{:?}", dayfly_verifier::UnverifiedToken::new(&good));
-    assert!(!unverified.contains(&good[..16]), "{unverified}");
+    assert_eq!(unverified, format!("UnverifiedToken({} bytes)", good.len()));
     let verified = format!("{:?} {:?}", bench.accepts(&good), bench.verifier);
+    for said in [
+        "tests/caller",
+        "QAAAAAAAAAAAAAAAAAAAAA",
+        "Unknown",
+        ISSUER,
+        "None",
+    ] {
+        assert!(verified.contains(said), "{said}: {verified}");
+    }
     assert!(
         !verified.contains("test-rule") && !verified.contains(AUDIENCE),
         "{verified}"
@@ -415,6 +424,7 @@ fn the_control() {
             .unwrap(),
     );
     assert_eq!(caller.subject(), "spiffe://test.example/tests/caller");
+    assert_eq!(caller.client_id(), "spiffe://test.example/tests/caller");
     assert_eq!(caller.workload().unwrap().to_string(), "tests/caller");
     assert_eq!(
         (caller.task(), caller.rule(), caller.environment()),
