@@ -14,10 +14,10 @@ use dayfly_verifier::{Presented, UnixTime, UnverifiedToken, Verified, Verifier};
 const LIVE: u64 = 4096;
 
 /// How long one and two threads verify, each time.
-const LAP: Duration = Duration::from_millis(300);
+const LAP: Duration = Duration::from_millis(200);
 
 /// How often they do, in turns; the median counts.
-const LAPS: usize = 9;
+const LAPS: usize = 15;
 
 pub(crate) fn run(table: &mut Table, now: UnixTime) {
     let authority = crate::authority(Algorithm::Es256);
