@@ -132,6 +132,18 @@ fn test() -> anyhow::Result<()> {
     let redis = redis::find_or_install()?;
     println!("redis-server: {redis}");
     cargo(&["build", "--workspace", "--bins", "--locked"], &[])?;
+    // Some tests run them.
+    cargo(
+        &[
+            "build",
+            "--workspace",
+            "--examples",
+            "--locked",
+            "--features",
+            "dayfly-verifier/axum,dayfly-verifier/http,dayfly-verifier/migrate,dayfly-verifier/testing,dayfly-verifier/tonic",
+        ],
+        &[],
+    )?;
     let binary = project::target_dir()?.join("debug/dayfly");
     let environment = [
         ("DAYFLY_REDIS_SERVER", redis.as_str()),
