@@ -17,6 +17,7 @@ mod claims;
 mod clocks;
 mod compile_fail;
 mod confirmations;
+mod decisions;
 mod details;
 mod dpop;
 mod events;
