@@ -112,7 +112,7 @@ async fn the_commands_that_the_demo_prints_work() {
         assert!(text.contains(said), "{said} is not in\n{commands}\n{text}");
     }
     // Without the certificate that the token is bound to, and after the end of its task.
-    assert_eq!(text.matches("401").count(), 2, "{text}");
+    assert_eq!(text.matches("HTTP/2 401").count(), 2, "{text}");
 
     // Ctrl-C ends it, and nothing is left.
     let pid = demo.id().unwrap().to_string();
