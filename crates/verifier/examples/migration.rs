@@ -133,14 +133,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // For reqwest, which takes the TLS library of the process.
     let _already_there = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let issuer = TestAuthority::from_seed("https://sts.example.org", [7; 32])?;
-    let token = |owner: &str, audience: &str| {
-        let workload = format!("spiffe://sts.example.org/{owner}/job");
-        issuer
-            .token(audience)
-            .subject(&workload)
-            .scope("orders:read")
-            .mint(now())
-    };
     let verifier = issuer
         .verifier(API)
         .revocation(RevocationSource::None)
@@ -149,7 +141,26 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .keys(registry()?)
         .guide("https://orders.internal/moving")
         .build()?;
+    watch(&migration).await?;
+    let user = serve(
+        Router::new()
+            .route("/orders", get(orders))
+            .layer(migration.layer()),
+    )
+    .await?;
+    observe(&migration, &issuer, &user).await?;
+    accept_both(&migration, &issuer, &user).await?;
+    let keys_until = Stage::KeysUntil {
+        deprecated_at: now(),
+        deadline: now().saturating_add(90 * DAY),
+    };
+    keys_for_a_while(&migration, keys_until, &issuer, &user).await?;
+    tokens_only(&migration, &issuer, &user).await?;
+    back_and_on(&migration, keys_until, &issuer, &user).await
+}
 
+/// Before the first step: who uses keys at all, and does the registry know them?
+async fn watch(migration: &Migration) -> Result<(), Box<dyn Error>> {
     println!("== Watch: the API's own check decides, the layer looks on");
     let before = Router::new()
         .route("/orders", get(async || "orders"))
@@ -161,20 +172,22 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .await?;
     days_pass(30);
     println!("{}", migration.report().own_check_is_replaceable(30 * DAY));
+    Ok(())
+}
 
+/// Step 1: keys decide, and those who begin with tokens are told what is wrong with them.
+async fn observe(
+    migration: &Migration,
+    issuer: &TestAuthority,
+    user: &User,
+) -> Result<(), Box<dyn Error>> {
     chapter(
         "1. Observe: the layer decides, by keys as always",
-        &migration,
+        migration,
         Stage::Observe,
     )?;
-    let user = serve(
-        Router::new()
-            .route("/orders", get(orders))
-            .layer(migration.layer()),
-    )
-    .await?;
     user.asks("billing", Some(BATCH_KEY), None).await?;
-    let for_another_api = token("reporting", "https://invoices.internal")?;
+    let for_another_api = token(issuer, "reporting", "https://invoices.internal")?;
     user.asks("reporting", Some(CRON_KEY), Some(&for_another_api))
         .await?;
     println!(
@@ -183,37 +196,53 @@ async fn main() -> Result<(), Box<dyn Error>> {
         migration.report().next_step(30 * DAY)
     );
     println!("reporting asks for tokens for the right API; 30 days pass");
-    user.asks("reporting", Some(CRON_KEY), Some(&token("reporting", API)?))
-        .await?;
+    user.asks(
+        "reporting",
+        Some(CRON_KEY),
+        Some(&token(issuer, "reporting", API)?),
+    )
+    .await?;
     days_pass(30);
     println!("{}", migration.report().next_step(30 * DAY));
+    Ok(())
+}
 
+/// Step 2: whoever has a token needs no key.
+async fn accept_both(
+    migration: &Migration,
+    issuer: &TestAuthority,
+    user: &User,
+) -> Result<(), Box<dyn Error>> {
     chapter(
         "2. Accept both: a token decides where there is one",
-        &migration,
+        migration,
         Stage::AcceptBoth,
     )?;
     user.asks("billing", Some(BATCH_KEY), None).await?;
-    user.asks("reporting", None, Some(&token("reporting", API)?))
+    user.asks("reporting", None, Some(&token(issuer, "reporting", API)?))
         .await?;
     println!(
         "{}{}",
         migration.report(),
         migration.report().next_step(30 * DAY)
     );
+    Ok(())
+}
 
-    let deadline = now().saturating_add(90 * DAY);
-    let keys_until = Stage::KeysUntil {
-        deprecated_at: now(),
-        deadline,
-    };
+/// Step 3: everybody is told until when.
+async fn keys_for_a_while(
+    migration: &Migration,
+    keys_until: Stage,
+    issuer: &TestAuthority,
+    user: &User,
+) -> Result<(), Box<dyn Error>> {
     chapter(
         "3. Keys until: a deadline, told with every answer",
-        &migration,
+        migration,
         keys_until,
     )?;
     user.asks("billing", Some(BATCH_KEY), None).await?;
-    user.asks("reporting", None, Some(&token("reporting", API)?))
+    user.asks("reporting", None, Some(&token(issuer, "reporting", API)?))
         .await?;
     println!(
         "{}{}",
@@ -222,16 +251,24 @@ async fn main() -> Result<(), Box<dyn Error>> {
     );
     println!("billing moves; 30 days pass");
     days_pass(30);
-    user.asks("billing", None, Some(&token("billing", API)?))
+    user.asks("billing", None, Some(&token(issuer, "billing", API)?))
         .await?;
     println!("{}", migration.report().next_step(30 * DAY));
+    Ok(())
+}
 
+/// Step 4: the end of keys, and who was forgotten.
+async fn tokens_only(
+    migration: &Migration,
+    issuer: &TestAuthority,
+    user: &User,
+) -> Result<(), Box<dyn Error>> {
     chapter(
         "4. Tokens only: keys are refused",
-        &migration,
+        migration,
         Stage::TokensOnly,
     )?;
-    user.asks("billing", None, Some(&token("billing", API)?))
+    user.asks("billing", None, Some(&token(issuer, "billing", API)?))
         .await?;
     user.asks("a host that billing forgot", Some(BATCH_KEY), None)
         .await?;
@@ -245,21 +282,34 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let contact = key.contact.as_deref().unwrap_or("nobody");
         println!("refused since keys are refused: {}, call {contact}", key.id);
     }
+    Ok(())
+}
 
+/// No step is for ever.
+async fn back_and_on(
+    migration: &Migration,
+    keys_until: Stage,
+    issuer: &TestAuthority,
+    user: &User,
+) -> Result<(), Box<dyn Error>> {
     chapter(
         "Each step can be taken back: back to keys_until",
-        &migration,
+        migration,
         keys_until,
     )?;
     user.asks("the forgotten host", Some(BATCH_KEY), None)
         .await?;
     chapter(
         "and on again, once it has moved",
-        &migration,
+        migration,
         Stage::TokensOnly,
     )?;
-    user.asks("the forgotten host", None, Some(&token("billing", API)?))
-        .await?;
+    user.asks(
+        "the forgotten host",
+        None,
+        Some(&token(issuer, "billing", API)?),
+    )
+    .await?;
     days_pass(30);
     let report = migration.report();
     println!("{report}{}", report.next_step(30 * DAY));
@@ -269,4 +319,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .collect();
     println!("keys that can be deleted: {}", unused.join(", "));
     Ok(())
+}
+
+/// A token of the workload `job`, as the issuer would mint it.
+fn token(issuer: &TestAuthority, owner: &str, audience: &str) -> Result<String, Box<dyn Error>> {
+    let workload = format!("spiffe://sts.example.org/{owner}/job");
+    let token = issuer
+        .token(audience)
+        .subject(&workload)
+        .scope("orders:read");
+    Ok(token.mint(now())?)
 }
