@@ -13,6 +13,7 @@ mod attacks;
 mod bundles;
 mod cache;
 mod certificates;
+mod chains;
 mod claims;
 mod clocks;
 mod compile_fail;
